@@ -1,0 +1,57 @@
+"""The episode: what flows from the data to the network, and the letters of every shape.
+
+Shape legend, used in all type annotations:
+    batch   episodes in a batch            shot    support slices of an episode
+    query   query slices of an episode     h w     pixels of a slice
+    c       feature channels               k       descriptors (generated + mean + boundary)
+    z y x   a volume's axes; a slice is volume[z], with rows y and columns x
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Variant = Literal["paper", "head"]
+
+IGNORE_LABEL = 255
+"""Query pixels of this label take no part in the losses (METHOD: losses)."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A batch of one-way K-shot episodes.
+
+    Images are z-scored greyscale slices; the encoder repeats them to three channels. Support
+    masks are 1 inside the episode's class and 0 elsewhere; query masks may also hold
+    ``IGNORE_LABEL``. Whether a support mask is empty is decided where the data lies on the
+    CPU, so that no training step has to ask the accelerator for it.
+    """
+
+    support_images: Float[Tensor, "batch shot h w"]
+    support_masks: Float[Tensor, "batch shot h w"]
+    query_images: Float[Tensor, "batch query h w"]
+    query_masks: Int[Tensor, "batch query h w"]
+    any_empty_support: bool = False
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Episode:
+        """The same episode on another device."""
+        moved = {
+            field.name: value.to(device, non_blocking=non_blocking)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> Episode:
+        """The same episode in page-locked memory, for asynchronous copies to a GPU."""
+        pinned = {
+            field.name: value.pin_memory()
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **pinned)

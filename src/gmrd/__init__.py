@@ -1,0 +1,1 @@
+"""Few-shot segmentation of medical volumes with multiple representative descriptors."""

@@ -1,0 +1,39 @@
+# gmrd: everything that a person does with the project. `make help` lists it.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   ?= runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp: the environment is made again when the package's description or the C++ changes.
+$(VENV)/.installed: pyproject.toml $(wildcard csrc/*)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --progress-bar on -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## Set up .venv with the package and its tools
+
+demo: install ## Train and score on a phantom data set, from nothing, on a CPU (about 5 minutes)
+	$(BIN)/gmrd-demo out=$(DEMO)
+
+test: install ## Lint, types and the whole test suite
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: install ## Lint, format and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## Rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and everything built
+	rm -rf $(VENV) build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache

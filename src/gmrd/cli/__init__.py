@@ -1,0 +1,1 @@
+"""The console commands: each composes a configuration and calls the library."""

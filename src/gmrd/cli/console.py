@@ -1,0 +1,50 @@
+"""What all commands share: Hydra in front, refused input explained in a sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue
+from rich.console import Console
+
+from gmrd.errors import InputError
+
+CONFIG_PATH = "pkg://gmrd.conf"
+
+errors = Console(stderr=True)
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Turn ``task(cfg)`` into a console command on the packaged configuration ``config_name``.
+
+    Input that the user can mend ends a single run with its message and exit status 2. In a
+    multirun it is raised, so that the sweep records the job as failed and goes on.
+    """
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        @hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name=config_name)
+        def explained(cfg: DictConfig) -> Any:
+            try:
+                return task(cfg)
+            except (InputError, MissingMandatoryValue) as error:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise
+                errors.print(f"[bold red]error:[/] {_sentence(error)}", highlight=False)
+                sys.exit(2)
+
+        return explained
+
+    return decorate
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MissingMandatoryValue):
+        key = getattr(error, "full_key", None) or str(error).rsplit(" ", 1)[-1]
+        return f"{key} is not set: add {key}=... to the command"
+    return str(error).replace("[", r"\[")

@@ -1,0 +1,121 @@
+"""From support slices and a query volume to the query's probability map.
+
+This is the one road from a network to a segmentation: evaluation and prediction both take it.
+A *chunk* pairs a few support slices with the query slices that they are to explain; which
+chunks there are is the protocol's business, not this file's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Segmenter(Protocol):
+    """What inference needs of a network; :class:`gmrd.nn.GMRD` is one."""
+
+    image_size: int
+
+    def describe(
+        self,
+        support_images: Float[Tensor, "batch shot h w"],
+        support_masks: Float[Tensor, "batch shot h w"],
+    ) -> Any:
+        """What the support says of its class."""
+
+    def predict(
+        self, query_images: Float[Tensor, "n h w"], descriptors: list[Any]
+    ) -> list[Float[Tensor, "n h w"]]:
+        """Foreground probability of every class on every slice; the slices are encoded once."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Query slices and the support slices (K shots) that explain them, for one class."""
+
+    support_images: Float[Tensor, "shot h w"]
+    support_masks: Float[Tensor, "shot h w"]
+    query_slices: tuple[int, ...]
+
+
+@torch.inference_mode()
+def segment(
+    network: Segmenter,
+    query: Float[Tensor, "z y x"],
+    chunks: Mapping[int, Sequence[Chunk]],
+    *,
+    batch_size: int = 8,
+    device: torch.device | str = "cpu",
+) -> dict[int, Float[Tensor, "z y x"]]:
+    """Foreground probability of every class on the query's own grid, 0 outside the chunks.
+
+    Each support is described once and each query slice is encoded once, whatever the number of
+    classes that are looked for on it.
+
+    Args:
+        network: in evaluation mode, on ``device``.
+        query: the z-scored query volume.
+        chunks: per class label, its chunks; a query slice is in at most one chunk of a class.
+        batch_size: query slices encoded together.
+        device: where the network is; the result is on the CPU.
+    """
+    size = network.image_size
+    described: dict[tuple[int, int], Any] = {}
+    for label, of_class in chunks.items():
+        for number, chunk in enumerate(of_class):
+            images = resize(chunk.support_images, size).to(device)
+            masks = (resize(chunk.support_masks, size) > 0.5).float().to(device)
+            described[label, number] = network.describe(images[None], masks[None])
+    result = {label: torch.zeros(query.shape) for label in chunks}
+    for keys, slices in _batches(chunks, batch_size):
+        images = resize(query[slices], size).to(device)
+        predicted = network.predict(images, [described[key] for key in keys])
+        for (label, _), probability in zip(keys, predicted, strict=True):
+            result[label][slices] = _to_native(probability, query.shape[1:])
+    return result
+
+
+def resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
+    """Bring slices to the network's in-plane size; slices that have it are returned as they are."""
+    if slices.shape[-2:] == (size, size):
+        return slices
+    shrinks = size < max(slices.shape[-2:])
+    return F.interpolate(
+        slices[None], size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
+    )[0]
+
+
+def _to_native(
+    probability: Float[Tensor, "n h w"], shape: Sequence[int]
+) -> Float[Tensor, "n y x"]:
+    """The probability on the query's own grid, in float32 on the CPU."""
+    probability = probability.float()
+    if probability.shape[-2:] != tuple(shape):
+        probability = F.interpolate(
+            probability[None], size=tuple(shape), mode="bilinear", align_corners=False
+        )[0]
+    return probability.cpu()
+
+
+def _batches(
+    chunks: Mapping[int, Sequence[Chunk]], batch_size: int
+) -> Iterator[tuple[list[tuple[int, int]], list[int]]]:
+    """Slices that look for the same chunks, ``batch_size`` at a time."""
+    wanted: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for label, of_class in chunks.items():
+        for number, chunk in enumerate(of_class):
+            for z in chunk.query_slices:
+                wanted[z].append((label, number))
+    groups: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
+    for z in sorted(wanted):
+        groups[tuple(wanted[z])].append(z)
+    for keys, slices in groups.items():
+        for start in range(0, len(slices), batch_size):
+            yield list(keys), slices[start : start + batch_size]

@@ -1,0 +1,155 @@
+"""The LightningModule: one training step, its optimiser, and what a checkpoint remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from gmrd.errors import InputError
+from gmrd.losses import GMRDLoss
+from gmrd.nn import build_network
+from gmrd.types import Episode
+
+
+class GMRDModule(LightningModule):
+    """Trains the dual-path network with the MAMP head on batches of episodes.
+
+    Every hyper-parameter is plain data, so a checkpoint can be read with
+    ``torch.load(weights_only=True)`` and holds all that is needed to rebuild the network.
+
+    Args:
+        network: arguments of :func:`gmrd.nn.build_network`.
+        loss: arguments of :class:`gmrd.losses.GMRDLoss`.
+        optimizer: ``name`` of a class of ``torch.optim`` and its arguments.
+        scheduler: ``name`` of a class of ``torch.optim.lr_scheduler`` and its arguments; it is
+            stepped once per training step.
+        seed: together with the step and the rank it decides dropout and the random fill, so a
+            resumed training draws what an uninterrupted one would have drawn.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Mapping[str, Any],
+        loss: Mapping[str, Any],
+        optimizer: Mapping[str, Any],
+        scheduler: Mapping[str, Any],
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.network = build_network(**network)
+        self.loss = GMRDLoss(**loss)
+
+    def forward(self, episode: Episode) -> Tensor:
+        """Foreground probability of every query slice, shape (batch, query, h, w)."""
+        probability: Tensor = self.network(episode).probabilities[:, :, 1]
+        return probability
+
+    def on_train_batch_start(self, batch: Episode, batch_idx: int) -> None:
+        """Make the step's random draws a function of (seed, step, rank) alone."""
+        seed = int(self.hparams["seed"])
+        torch.manual_seed((seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
+
+    def training_step(self, batch: Episode, batch_idx: int) -> Tensor:
+        """The total loss of a batch of episodes."""
+        return self._losses(batch, "train")["total"]
+
+    def validation_step(self, batch: Episode, batch_idx: int) -> None:
+        """Losses and pseudo-label Dice on held-out episodes; no test organ is looked at."""
+        self._losses(batch, "val")
+
+    def _losses(self, batch: Episode, stage: str) -> dict[str, Tensor]:
+        output = self.network(batch)
+        losses: dict[str, Tensor] = self.loss(output, batch)
+        n_episodes = batch.query_masks.shape[0]
+        for name, value in losses.items():
+            self.log(
+                f"{stage}/loss" if name == "total" else f"{stage}/{name}_loss",
+                value.detach(),
+                prog_bar=name == "total",
+                batch_size=n_episodes,
+                sync_dist=stage == "val",
+            )
+        dice = soft_dice(output.probabilities[:, :, 1].detach(), batch.query_masks)
+        self.log(
+            f"{stage}/pseudo_dice",
+            dice,
+            prog_bar=True,
+            batch_size=n_episodes,
+            sync_dist=stage == "val",
+        )
+        return losses
+
+    def transfer_batch_to_device(
+        self, batch: Episode, device: torch.device, dataloader_idx: int
+    ) -> Episode:
+        """Move an episode; asynchronous from page-locked memory."""
+        return batch.to(device, non_blocking=True)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Build the optimiser and the schedule that the hyper-parameters name."""
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        optimizer = _named(torch.optim, self.hparams["optimizer"], trained)
+        scheduler = _named(torch.optim.lr_scheduler, self.hparams["scheduler"], optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+def soft_dice(probability: Tensor, mask: Tensor) -> Tensor:
+    """Dice of the thresholded probability against ``mask == 1``, pooled over the batch."""
+    predicted, true = probability > 0.5, mask == 1
+    overlap = (predicted & true).sum()
+    return 2.0 * overlap / (predicted.sum() + true.sum()).clamp(min=1)
+
+
+def load_module(ckpt_path: str | Path) -> GMRDModule:
+    """Rebuild a trained module from a checkpoint, reading plain data and tensors only.
+
+    Raises:
+        InputError: the file is missing, is no checkpoint of this package, or holds anything
+            but tensors and plain data.
+    """
+    path = Path(ckpt_path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}: set ckpt_path to a .ckpt that training wrote")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(
+            f"{path} is not a checkpoint that can be read safely ({error.__class__.__name__}): "
+            "it is damaged or holds more than tensors and plain data"
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= set(
+        checkpoint
+    ):
+        raise InputError(
+            f"{path} is not a gmrd checkpoint: for weights of the public research code, run "
+            f"gmrd-convert source={path} out=gmrd.ckpt first"
+        )
+    hyper_parameters = dict(checkpoint["hyper_parameters"])
+    # The weights come from the checkpoint; a pretrained file need not exist on this machine.
+    hyper_parameters["network"] = {**hyper_parameters["network"], "pretrained": None}
+    module = GMRDModule(**hyper_parameters)
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise InputError(f"{path} does not fit the network it describes: {error}") from error
+    return module
+
+
+def _named(namespace: Any, settings: Mapping[str, Any], target: Any) -> Any:
+    """Instantiate ``namespace.<settings.name>(target, **rest)``; a null argument is not passed."""
+    arguments = {k: v for k, v in settings.items() if k != "name" and v is not None}
+    cls = getattr(namespace, str(settings["name"]), None)
+    if cls is None:
+        raise InputError(f"{namespace.__name__} has no {settings['name']!r}")
+    return cls(target, **arguments)

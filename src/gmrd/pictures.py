@@ -1,0 +1,87 @@
+"""Pictures that a person can judge a segmentation by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from gmrd.atomic import replacing
+
+matplotlib.use("Agg", force=False)
+
+# Distinguishable with the common colour-vision deficiencies (Okabe & Ito, 2008).
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
+
+Image = NDArray[np.floating]
+Labels = NDArray[np.integer]
+
+
+def side_by_side(
+    path: Path,
+    image: Image,
+    columns: Mapping[str, Labels],
+    names: Mapping[int, str],
+    *,
+    slices: Sequence[int] | None = None,
+    title: str = "",
+) -> None:
+    """Write a PNG of axial slices: the image, then the image under each label map.
+
+    Args:
+        path: where to write.
+        image: (z, y, x).
+        columns: heading to (z, y, x) label map, for example truth and prediction.
+        names: label value to organ name, for the legend.
+        slices: which z to show; by default five spread over the labelled extent.
+        title: of the whole picture.
+    """
+    chosen = slices if slices is not None else _spread(list(columns.values()), image.shape[0])
+    low, high = np.percentile(image, [1, 99.5])
+    figure = Figure(figsize=(2.6 * (1 + len(columns)), 2.6 * len(chosen) + 0.8))
+    axes = figure.subplots(len(chosen), 1 + len(columns), squeeze=False)
+    for row, z in zip(axes, chosen, strict=True):
+        for axis, (heading, labels) in zip(row, [("image", None), *columns.items()], strict=True):
+            axis.imshow(image[z], cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+            if labels is not None:
+                axis.imshow(_tint(labels[z], names))
+            axis.set_axis_off()
+            if z == chosen[0]:
+                axis.set_title(heading)
+        row[0].text(3, 3, f"z = {z}", color="white", fontsize=7, va="top")
+    _legend(figure, names)
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
+
+
+def _spread(labels: Sequence[Labels], n_slices: int, count: int = 5) -> list[int]:
+    present = np.flatnonzero(np.any([np.any(map_ > 0, axis=(1, 2)) for map_ in labels], axis=0))
+    if present.size == 0:
+        present = np.arange(n_slices)
+    return [int(z) for z in np.unique(present[np.linspace(0, present.size - 1, count).astype(int)])]
+
+
+def colour_of(label: int) -> str:
+    """The colour that a label value has in every picture."""
+    return COLOURS[(label - 1) % len(COLOURS)]
+
+
+def _tint(labels: Labels, names: Mapping[int, str]) -> NDArray[np.float64]:
+    tint = np.zeros((*labels.shape, 4))
+    for label in names:
+        tint[labels == label] = (*matplotlib.colors.to_rgb(colour_of(label)), 0.5)
+    return tint
+
+
+def _legend(figure: Figure, names: Mapping[int, str]) -> None:
+    handles = [
+        matplotlib.patches.Patch(color=colour_of(label), label=name)
+        for label, name in names.items()
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 6), frameon=False)

@@ -1,0 +1,40 @@
+"""What the suite shares: where real volumes are, and a small phantom data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _real(folder: str) -> Path:
+    root = os.environ.get("GMRD_TEST_DATA")
+    if not root:
+        pytest.skip("real volumes: set GMRD_TEST_DATA to the folder of CHAOST2 and CHAOS_CT")
+    path = Path(root) / folder
+    if not path.is_dir():
+        pytest.skip(f"real volumes: {path} does not exist")
+    return path
+
+
+@pytest.fixture(scope="session")
+def chaost2() -> Path:
+    """The prepared CHAOST2 volumes."""
+    return _real("CHAOST2")
+
+
+@pytest.fixture(scope="session")
+def chaos_ct() -> Path:
+    """The raw CT series with its masks."""
+    return _real("CHAOS_CT")
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a phantom data set of six small cases."""
+    from gmrd.data.phantom import make_phantom
+
+    root = tmp_path_factory.mktemp("phantom")
+    make_phantom(root, n_cases=6, seed=0, size=64)
+    return root

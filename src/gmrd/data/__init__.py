@@ -1,0 +1,1 @@
+"""From the volumes on disk to the episodes that train and the cases that are evaluated."""

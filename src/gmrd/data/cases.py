@@ -1,0 +1,121 @@
+"""Which files of a data root belong to which case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gmrd.data.protocol import numeric_key
+from gmrd.errors import InputError
+
+CASE = "{case}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """The files of one case. ``label`` is None for cases that only train."""
+
+    case_id: str
+    image: Path
+    label: Path | None
+    pseudo_label: Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of a data set lie: paths below its root in which ``{case}`` is the case id.
+
+    The field's layout is ``chaos_MR_T2_normalized/image_{case}.nii.gz`` with ``label_{case}``
+    beside it and ``supervoxels_5000/superpix-MIDDLE_{case}.nii.gz``.
+    """
+
+    images: str
+    labels: str | None
+    pseudo_labels: str
+
+    def __post_init__(self) -> None:
+        for pattern in (self.images, self.labels, self.pseudo_labels):
+            if pattern is not None and pattern.count(CASE) != 1:
+                raise InputError(f"the file pattern {pattern!r} must hold {CASE} exactly once")
+
+
+def find_cases(
+    root: Path,
+    layout: Layout,
+    *,
+    computed_root: Path | None = None,
+    exclude: Sequence[str | int] = (),
+    n_cases: int | None = None,
+    how_to_get: str = "",
+) -> list[Case]:
+    """The cases below ``root``, sorted numerically by id.
+
+    Args:
+        root: Folder of the data set.
+        layout: File patterns below it.
+        computed_root: Where supervoxels go that ``root`` does not hold; ``root`` by default.
+        exclude: Ids to leave out.
+        n_cases: How many of the first cases to keep; all by default.
+        how_to_get: Sentence on where the data comes from, for the error.
+
+    Raises:
+        InputError: If the root, an image or a label is missing.
+    """
+    found = _case_ids(root, layout.images)
+    if not found:
+        reason = "does not exist" if not root.is_dir() else "holds no such file"
+        raise InputError(
+            f"no images found: {root / layout.images} {reason}. Set data.root to the folder that "
+            f"holds {layout.images}. {how_to_get}".strip()
+        )
+    kept = _select(found, exclude, n_cases)
+    if layout.labels:
+        _refuse_missing_labels(root, layout, kept)
+    return [_case(root, layout, case_id, computed_root or root) for case_id in kept]
+
+
+def _case(root: Path, layout: Layout, case_id: str, computed_root: Path) -> Case:
+    pseudo_label = layout.pseudo_labels.replace(CASE, case_id)
+    held = (root / pseudo_label).is_file()
+    return Case(
+        case_id=case_id,
+        image=root / layout.images.replace(CASE, case_id),
+        label=root / layout.labels.replace(CASE, case_id) if layout.labels else None,
+        pseudo_label=(root if held else computed_root) / pseudo_label,
+    )
+
+
+def _case_ids(root: Path, pattern: str) -> list[str]:
+    prefix, suffix = str(root / pattern).split(CASE)
+    folder, stem = Path(prefix + "x").parent, Path(prefix + "x").name[:-1]
+    if "/" in suffix:
+        raise InputError(f"in the file pattern {pattern!r}, {CASE} must be part of the file's name")
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    ids = [
+        name[len(stem) : len(name) - len(suffix)]
+        for name in names
+        if name.startswith(stem) and name.endswith(suffix) and len(name) > len(stem) + len(suffix)
+    ]
+    return sorted(ids, key=numeric_key)
+
+
+def _select(found: list[str], exclude: Sequence[str | int], n_cases: int | None) -> list[str]:
+    unknown = sorted({str(case) for case in exclude} - set(found))
+    if unknown:
+        raise InputError(f"data.exclude names cases that do not exist: {unknown}; found {found}")
+    kept = [case for case in found if case not in {str(c) for c in exclude}]
+    if n_cases is not None and not 1 <= n_cases <= len(kept):
+        raise InputError(f"data.n_cases={n_cases} is not between 1 and the {len(kept)} cases found")
+    return kept[:n_cases]
+
+
+def _refuse_missing_labels(root: Path, layout: Layout, case_ids: list[str]) -> None:
+    assert layout.labels is not None
+    missing = [c for c in case_ids if not (root / layout.labels.replace(CASE, c)).is_file()]
+    if missing:
+        raise InputError(
+            f"no label for case {', '.join(missing)}: expected "
+            f"{root / layout.labels.replace(CASE, missing[0])}. Add it, leave the case out with "
+            f"data.exclude=[{','.join(missing)}], or set data.labels=null to train without labels"
+        )

@@ -1,0 +1,65 @@
+"""Training takes episodes from an endless numbered stream, and goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader, DistributedSampler
+
+from gmrd.data.episodes import EpisodeDataset, collate_episodes
+from gmrd.types import Episode
+
+
+class EpisodeSampler(DistributedSampler[Any]):
+    """Numbers of the episodes of the running epoch that this process has yet to see.
+
+    Processes take every ``num_replicas``-th episode. It derives from ``DistributedSampler`` so
+    that Lightning does not wrap it into one that would shuffle.
+
+    Args:
+        dataset: The episodes; its length is an epoch.
+        consumed: Tells how many episodes all processes together have been trained on.
+        rank: This process.
+        num_replicas: Number of processes.
+    """
+
+    def __init__(
+        self,
+        dataset: EpisodeDataset,
+        consumed: Callable[[], int],
+        *,
+        rank: int = 0,
+        num_replicas: int = 1,
+    ) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False)
+        self.per_epoch = len(dataset) // num_replicas * num_replicas
+        self.consumed = consumed
+
+    def __len__(self) -> int:
+        """Episodes that this process sees in a whole epoch."""
+        return self.per_epoch // self.num_replicas
+
+    def __iter__(self) -> Iterator[Any]:
+        """Episode numbers from the first one not yet trained on to the end of its epoch."""
+        first = self.consumed()
+        end = (first // self.per_epoch + 1) * self.per_epoch
+        return iter(range(first + self.rank, end, self.num_replicas))
+
+
+class EpisodeLoader(DataLoader[Episode]):
+    """Batches of episodes that resume within an epoch.
+
+    The sampler asks the trainer where it stands, so there is nothing else to restore; the two
+    methods tell Lightning that resuming in the middle of an epoch is safe.
+    """
+
+    def __init__(self, dataset: EpisodeDataset, **kwargs: Any) -> None:
+        super().__init__(dataset, collate_fn=collate_episodes, **kwargs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the position follows from the trainer's step."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to restore."""

@@ -1,0 +1,146 @@
+"""The protocol that few-shot segmentation of medical volumes compares on: pure functions.
+
+Five folds that overlap by one case; three support slices against three query chunks; and
+"Setting 2", which removes from training every slice that shows a class of the test. Cases are
+named by id and sorted numerically. All of it follows Roy et al. (Squeeze & Excite, 2020) and
+Ouyang et al. (self-supervised ALPNet, ECCV 2020), as the GMRD paper (section IV-A) does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Integer
+
+from gmrd.errors import InputError
+
+FoldOrder = Literal["published", "ordered"]
+ExclusionRule = Literal["any", "all"]
+T = TypeVar("T")
+
+
+def numeric_key(case_id: str) -> tuple[tuple[int, int, str], ...]:
+    """Sorting key under which ``"9"`` precedes ``"10"`` and ``"case9b"`` precedes ``"case10a"``."""
+    parts = re.findall(r"\d+|\D+", case_id)
+    return tuple((0, int(p), p) if p.isdigit() else (1, 0, p) for p in parts)
+
+
+def fold_cases(
+    case_ids: Sequence[str], fold: int, *, n_folds: int = 5, order: FoldOrder = "published"
+) -> list[str]:
+    """The cases of one fold: a run of the sorted cases that ends on the next fold's first case.
+
+    With 20 cases and 5 folds these are positions 0–4, 4–8, 8–12, 12–16 and 16–19 with 0, so that
+    with the last case as the support every case is a query exactly once.
+
+    Args:
+        case_ids: All cases, in any order.
+        fold: Number of the fold, from 0.
+        n_folds: How many folds there are.
+        order: ``published`` keeps the shared case last; ``ordered`` sorts the members, as loaders
+            that filter the sorted list do, which puts the shared case of the last fold first and
+            so decides which case a support given by its index is.
+
+    Raises:
+        InputError: If the fold is out of range or there are fewer cases than folds.
+    """
+    ids = sorted(case_ids, key=numeric_key)
+    if not 0 <= fold < n_folds:
+        raise InputError(f"fold={fold} is out of range: choose 0 to {n_folds - 1}")
+    if len(ids) < max(n_folds, 2):
+        raise InputError(
+            f"{len(ids)} cases cannot make {n_folds} folds: add cases or set data.n_folds lower"
+        )
+    if n_folds == 1:
+        return ids
+    first, last = fold * len(ids) // n_folds, (fold + 1) * len(ids) // n_folds
+    members = [ids[position % len(ids)] for position in range(first, last + 1)]
+    return sorted(members, key=numeric_key) if order == "ordered" else members
+
+
+def supports_of(query: T, candidates: Sequence[T], *, rule: str | int, n_shot: int = 1) -> list[T]:
+    """The support cases of a query, or nothing when the query itself is a support.
+
+    Args:
+        query: One of the candidates.
+        candidates: The fold's cases that hold the class, in the fold's order.
+        rule: ``last`` takes the last ``n_shot`` cases; an index takes ``n_shot`` cases from there
+            on; ``rotate`` takes the ``n_shot`` cases that follow the query, so every case is
+            a query. All go round at the end of the list.
+        n_shot: Number of support cases.
+
+    Raises:
+        InputError: If the rule is unknown, the index is out of range or the cases do not suffice.
+    """
+    n = len(candidates)
+    if n <= n_shot:
+        raise InputError(
+            f"{n} cases of this fold hold the class, which is too few for n_shot={n_shot} and a "
+            "query: lower n_shot or n_folds"
+        )
+    if rule == "rotate":
+        start = candidates.index(query) + 1
+    elif rule == "last":
+        start = n - n_shot
+    elif re.fullmatch(r"\d+", str(rule)) and int(rule) < n:
+        start = int(rule)
+    else:
+        raise InputError(f"support={rule!r} is none of last, rotate and an index below {n}")
+    chosen = [candidates[(start + shot) % n] for shot in range(n_shot)]
+    return [] if query in chosen else chosen
+
+
+def slices_of(mask: Bool[np.ndarray, "z y x"]) -> Integer[np.ndarray, " slices"]:
+    """Axial slices that a mask touches, in order."""
+    return np.flatnonzero(mask.any(axis=(1, 2)))
+
+
+def support_slices(mask: Bool[np.ndarray, "z y x"], n_chunks: int = 3) -> list[int]:
+    """The support slices: at the middles of ``n_chunks`` equal parts of the slices with the class.
+
+    For three chunks these are the fractions 1/6, 1/2 and 5/6, rounded down.
+    """
+    z = slices_of(mask)
+    _need_slices(len(z))
+    return [int(z[(2 * chunk + 1) * len(z) // (2 * n_chunks)]) for chunk in range(n_chunks)]
+
+
+def query_chunks(mask: Bool[np.ndarray, "z y x"], n_chunks: int = 3) -> list[list[int]]:
+    """The slices with the class, cut into ``n_chunks`` runs; each is predicted with its support.
+
+    A class with fewer slices than chunks leaves some chunks empty.
+    """
+    z = slices_of(mask)
+    _need_slices(len(z))
+    bounds = [chunk * len(z) // n_chunks for chunk in range(n_chunks + 1)]
+    return [z[a:b].tolist() for a, b in pairwise(bounds)]
+
+
+def _need_slices(n: int) -> None:
+    if n == 0:
+        raise InputError("no slice holds the class: this case can be neither support nor query")
+
+
+def excluded_slices(
+    presence: Bool[np.ndarray, "z classes"], test_classes: Sequence[int], rule: ExclusionRule
+) -> Bool[np.ndarray, " z"]:
+    """Slices that Setting 2 removes from training.
+
+    Args:
+        presence: Whether slice z holds class c; column c is class id c.
+        test_classes: Class ids that are tested.
+        rule: ``any`` removes a slice that holds one of the test classes, as the setting is defined
+            (ALPNet); ``all`` only a slice that holds all of them, as several public codes do, which
+            leaves test organs in training.
+    """
+    shown = np.zeros((len(presence), len(test_classes)), dtype=bool)
+    for column, class_id in enumerate(test_classes):
+        if class_id < presence.shape[1]:
+            shown[:, column] = presence[:, class_id]
+    if rule not in ("any", "all"):
+        raise InputError(f"exclusion={rule!r} is neither any nor all")
+    return np.asarray(shown.any(axis=1) if rule == "any" else shown.all(axis=1))

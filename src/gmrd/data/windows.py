@@ -1,0 +1,63 @@
+"""Which runs of neighbouring slices can be an episode of a pseudo-class."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Runs of ``length`` slices that all hold a label, grouped by label.
+
+    Attributes:
+        labels: The labels that have a run, ascending.
+        starts: First slices of each label's runs.
+        length: Slices in a run.
+    """
+
+    labels: tuple[int, ...]
+    starts: tuple[tuple[int, ...], ...]
+    length: int
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, int]:
+        """A label, drawn uniformly, and the first slice of one of its runs, drawn uniformly."""
+        chosen = int(rng.integers(len(self.labels)))
+        return self.labels[chosen], int(rng.choice(self.starts[chosen]))
+
+
+def find_windows(
+    areas: Int[np.ndarray, "z labels"],
+    usable: Bool[np.ndarray, " z"],
+    keep: Bool[np.ndarray, " labels"],
+    *,
+    length: int,
+    min_area: float,
+) -> Windows:
+    """All runs of neighbouring usable slices that hold a label throughout.
+
+    Args:
+        areas: Pixels of every label in every slice.
+        usable: Slices that training may see.
+        keep: Labels to consider; label 0 is background and never considered.
+        length: Slices in a run: support and query slices together.
+        min_area: Least area of the label in at least one slice of the run, in pixels.
+    """
+    n = len(areas) - length + 1
+    if n <= 0:
+        return Windows((), (), length)
+    runs = np.lib.stride_tricks.sliding_window_view(areas * usable[:, None], length, axis=0)
+    valid = (runs > 0).all(axis=-1) & (runs.max(axis=-1) >= min_area) & keep
+    valid[:, 0] = False
+    labels = np.flatnonzero(valid.any(axis=0))
+    starts = tuple(tuple(np.flatnonzero(valid[:, label]).tolist()) for label in labels)
+    return Windows(tuple(labels.tolist()), starts, length)
+
+
+def held_out(case_id: str, n_labels: int, fraction: float) -> Bool[np.ndarray, " labels"]:
+    """Which pseudo-labels of a case are kept from training for validation; always the same ones."""
+    rng = np.random.default_rng(zlib.crc32(case_id.encode()))
+    return rng.random(n_labels) < fraction

@@ -1,0 +1,94 @@
+"""The shared encoder: a ResNet whose layer3 keeps an output stride of 4 (paper, section III-B).
+
+The strides of layer2 and layer3 are replaced by dilation, so a 256 x 256 slice gives 64 x 64
+features; a 1 x 1 convolution reduces them to ``n_features`` channels. layer4 and the classifier
+serve one purpose only: the per-image threshold of the classic path, which an episode with an
+empty support mask takes.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models import resnet
+
+BACKBONES = {
+    "resnet18": (resnet.BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (resnet.BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (resnet.Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (resnet.Bottleneck, (3, 4, 23, 3)),
+}
+
+
+class Threshold(nn.Module):
+    """layer4, average pooling and two linear layers: one threshold per image.
+
+    No loss of an ordinary episode reaches these parameters, so they are not trained.
+    """
+
+    def __init__(self, layer4: nn.Sequential, fc: nn.Linear) -> None:
+        super().__init__()
+        self.layer4 = layer4
+        self.fc = fc
+        self.linear = nn.Linear(fc.out_features, 1)
+        self.requires_grad_(False)
+
+    def forward(self, deep: Float[Tensor, "n d h w"]) -> Float[Tensor, " n"]:
+        """The threshold of every image, from the encoder's layer3 maps."""
+        pooled = self.layer4(deep).mean(dim=(2, 3))
+        threshold: Tensor = self.linear(self.fc(pooled)).squeeze(1)
+        return threshold
+
+
+class Encoder(nn.Module):
+    """Greyscale slices to features at a quarter of their resolution.
+
+    Args:
+        backbone: a key of :data:`BACKBONES`.
+        n_features: channels of the features (512 in the paper).
+        with_threshold: create layer4 and the classifier, for episodes without support.
+    """
+
+    def __init__(self, *, backbone: str, n_features: int, with_threshold: bool) -> None:
+        super().__init__()
+        block, depths = BACKBONES[backbone]
+        net = resnet.ResNet(block, list(depths))
+        self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+        self.layer1 = net.layer1
+        self.layer2 = _dilate(net.layer2, first=1, rest=2)
+        self.layer3 = _dilate(net.layer3, first=2, rest=4)
+        self.reduce = nn.Conv2d(256 * block.expansion, n_features, 1, bias=False)
+        self.threshold = (
+            Threshold(_dilate(net.layer4, first=4, rest=4, stride=2), net.fc)
+            if with_threshold
+            else None
+        )
+
+    def forward(self, images: Float[Tensor, "n h w"]) -> Float[Tensor, "n c hf wf"]:
+        """Features of every slice."""
+        features: Tensor = self.reduce(self.deep(images))
+        return features
+
+    def deep(self, images: Float[Tensor, "n h w"]) -> Float[Tensor, "n d hf wf"]:
+        """The layer3 maps, which both the features and the threshold start from."""
+        rgb = images.unsqueeze(1).expand(-1, 3, -1, -1)
+        maps: Tensor = self.stem(rgb.contiguous(memory_format=torch.channels_last))
+        for layer in (self.layer1, self.layer2, self.layer3):
+            maps = layer(maps)
+        return maps
+
+
+def _dilate(layer: nn.Sequential, *, first: int, rest: int, stride: int = 1) -> nn.Sequential:
+    """Give a stage's 3 x 3 convolutions a dilation and its first block another stride.
+
+    torchvision offers this for bottleneck blocks only; here basic blocks follow the same rule.
+    """
+    for i, block in enumerate(layer):
+        dilation = first if i == 0 else rest
+        for conv in (m for m in block.modules() if isinstance(m, nn.Conv2d)):
+            if max(conv.stride) > 1:
+                conv.stride = (stride, stride)
+            if conv.kernel_size == (3, 3):
+                conv.dilation = conv.padding = (dilation, dilation)
+    return layer

@@ -1,0 +1,143 @@
+"""The field's evaluation: a fold's query volumes, segmented by protocol and scored.
+
+``chunks`` is the protocol that published figures use: it knows which slices of the query hold
+the organ, cuts them into equal chunks and predicts each with its own support slice.
+``all_slices`` knows nothing of the query's truth, as nobody does of a new scan: every slice is
+matched with a support slice by its relative height in the volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gmrd.data.protocol import query_chunks, support_slices
+from gmrd.data.volume import Volume, save_like
+from gmrd.inference import Chunk, Segmenter, segment
+from gmrd.metrics import volume_scores
+from gmrd.results import ScoredCase
+
+QueryProtocol = Literal["chunks", "all_slices"]
+
+
+class EvaluationCase(Protocol):
+    """A query volume and, for every class tested on it, its support volumes."""
+
+    @property
+    def query(self) -> Volume:
+        """The volume to segment; its label is the truth."""
+
+    @property
+    def supports(self) -> Mapping[int, tuple[Volume, ...]]:
+        """Class id to the K support volumes."""
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How query volumes are cut, segmented and scored.
+
+    Args:
+        classes: class id to organ name.
+        n_chunks: support slices a volume, and chunks of the query.
+        protocol: see the module's text.
+        batch_size: query slices encoded together.
+        device: where the networks are.
+    """
+
+    classes: Mapping[int, str]
+    n_chunks: int = 3
+    protocol: QueryProtocol = "chunks"
+    batch_size: int = 8
+    device: torch.device | str = "cpu"
+
+    def score(
+        self, methods: Mapping[str, Segmenter], cases: Iterable[EvaluationCase]
+    ) -> Iterator[tuple[EvaluationCase, dict[str, NDArray[np.uint8]], list[ScoredCase]]]:
+        """Segment every case with every method: label maps (z, y, x) by method, and scores."""
+        for case in cases:
+            masks = {name: self.masks(network, case) for name, network in methods.items()}
+            scores = [
+                self._score(name, case, class_id, mask)
+                for name, by_class in masks.items()
+                for class_id, mask in by_class.items()
+            ]
+            yield case, {name: as_label_map(found) for name, found in masks.items()}, scores
+
+    def masks(self, network: Segmenter, case: EvaluationCase) -> dict[int, NDArray[np.float32]]:
+        """Foreground probability of every class of the case, on the query's grid."""
+        query = torch.from_numpy(case.query.image)
+        chunks = {
+            class_id: self.chunks(case.query, supports, class_id)
+            for class_id, supports in case.supports.items()
+        }
+        found = segment(network, query, chunks, batch_size=self.batch_size, device=self.device)
+        return {class_id: probability.numpy() for class_id, probability in found.items()}
+
+    def chunks(self, query: Volume, supports: Sequence[Volume], class_id: int) -> list[Chunk]:
+        """Pair parts of the query with the support slices at the same part of each support."""
+        labels = [_mask(support, class_id) for support in supports]
+        chosen = [support_slices(mask, self.n_chunks) for mask in labels]
+        parts = (
+            query_chunks(_mask(query, class_id), self.n_chunks)
+            if self.protocol == "chunks"
+            else _parts_by_height(chosen[0], len(supports[0].image), len(query.image))
+        )
+        return [
+            Chunk(
+                support_images=torch.from_numpy(
+                    np.stack([s.image[z[part]] for s, z in zip(supports, chosen, strict=True)])
+                ),
+                support_masks=torch.from_numpy(
+                    np.stack([m[z[part]] for m, z in zip(labels, chosen, strict=True)])
+                ).float(),
+                query_slices=tuple(slices),
+            )
+            for part, slices in enumerate(parts)
+        ]
+
+    def _score(
+        self, method: str, case: EvaluationCase, class_id: int, probability: NDArray[np.float32]
+    ) -> ScoredCase:
+        truth = _mask(case.query, class_id)
+        return ScoredCase(
+            method=method,
+            organ=self.classes[class_id],
+            case_id=case.query.case_id,
+            support_ids=tuple(volume.case_id for volume in case.supports[class_id]),
+            score=volume_scores(probability > 0.5, truth, case.query.spacing),
+        )
+
+
+def as_label_map(probabilities: Mapping[int, NDArray[np.float32]]) -> NDArray[np.uint8]:
+    """One map of class ids: where several classes claim a voxel, the most probable has it."""
+    stacked = np.stack(list(probabilities.values()))
+    winner = np.array(list(probabilities), dtype=np.uint8)[stacked.argmax(axis=0)]
+    return np.where(stacked.max(axis=0) > 0.5, winner, 0).astype(np.uint8)
+
+
+def save_prediction(folder: Path, query: Volume, labels: NDArray[np.uint8]) -> Path:
+    """Write a label map with the query's affine; returns the file."""
+    path = folder / f"prediction_{query.case_id}.nii.gz"
+    save_like(path, labels, query.affine)
+    return path
+
+
+def _mask(volume: Volume, class_id: int) -> NDArray[np.bool_]:
+    if volume.label is None:
+        raise ValueError(f"case {volume.case_id} has no label to take class {class_id} from")
+    return volume.label == class_id
+
+
+def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:
+    """Every query slice goes to the support slice nearest in relative height."""
+    heights = (np.asarray(chosen) + 0.5) / n_support
+    nearest = [
+        int(np.abs(heights - (z + 0.5) / n_query).argmin()) for z in range(n_query)
+    ]
+    return [[z for z in range(n_query) if nearest[z] == part] for part in range(len(chosen))]

@@ -1,47 +1,39 @@
-// Disjoint sets over voxel indices, as flat arrays.
+// Disjoint sets of voxels, as flat arrays.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+#include <numeric>
 #include <vector>
+
+#include "edges.hpp"
 
 namespace gmrd {
 
-// The root of a set is its smallest member, so parent[i] <= i always holds. That makes a label
-// by root a label by first voxel in raster order, and lets one forward sweep flatten the trees.
+// The root of a set is its smallest member, so a parent never lies behind its child. Roots in
+// rising order are then sets by their first voxel, and one forward sweep flattens all trees.
 class UnionFind {
  public:
-  using Index = std::int32_t;
-
   explicit UnionFind(std::size_t count) : parent_(count), size_(count, 1) {
-    for (std::size_t i = 0; i < count; ++i) parent_[i] = static_cast<Index>(i);
+    std::iota(parent_.begin(), parent_.end(), Index{0});
   }
 
+  Index count() const { return static_cast<Index>(parent_.size()); }
+  Index size(Index root) const { return size_[root]; }
+
   Index find(Index i) {
-    while (parent_[i] != i) {
-      parent_[i] = parent_[parent_[i]];
-      i = parent_[i];
-    }
+    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
     return i;
   }
 
-  // Both arguments must be roots, and distinct. Returns the root of the union.
+  // Joins the sets of two different roots and returns the root of the union.
   Index merge(Index a, Index b) {
-    const Index root = a < b ? a : b;
-    const Index child = a < b ? b : a;
-    parent_[child] = root;
-    size_[root] += size_[child];
-    return root;
+    if (b < a) std::swap(a, b);
+    size_[a] += size_[b];
+    return parent_[b] = a;
   }
 
-  // Afterwards parent(i) is the root of i, for every i.
-  void flatten() {
-    for (Index& parent : parent_) parent = parent_[parent];
-  }
-
-  Index parent(Index i) const { return parent_[i]; }
-  Index size(Index root) const { return size_[root]; }
-  std::size_t count() const { return parent_.size(); }
+  // The root of i, in one step, where all smaller indices have been flattened before.
+  Index flatten(Index i) { return parent_[i] = parent_[parent_[i]]; }
 
  private:
   std::vector<Index> parent_;

@@ -106,8 +106,8 @@ class EpisodeDataModule(LightningDataModule):
         image_size: int = 256,
         n_shot: int = 1,
         n_query: int = 1,
-        min_area: float = 200.0,
-        held_out_fraction: float = 0.05,
+        min_area: float | int = 200,
+        held_out_fraction: float | int = 0.05,
         augmentation: Mapping[str, Any] | None = None,
         seed: int = 0,
         batch_size: int = 1,
@@ -132,7 +132,7 @@ class EpisodeDataModule(LightningDataModule):
         self.setting, self.group, self.exclusion, self.use_gt = setting, group, exclusion, use_gt
         self.n_cases, self.exclude, self.support = n_cases, list(exclude), support
         self.image_size, self.n_shot, self.n_query = image_size, n_shot, n_query
-        self.min_area, self.held_out_fraction = min_area, held_out_fraction
+        self.min_area, self.held_out_fraction = float(min_area), float(held_out_fraction)
         self.augmentation = None if augmentation is None else Augmentation(**augmentation)
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
         self.n_episodes, self.n_validation_episodes = n_episodes, n_validation_episodes

@@ -23,7 +23,7 @@ from gmrd.data.windows import Windows, find_windows, held_out
 from gmrd.errors import InputError
 from gmrd.types import Episode
 
-Side = tuple[Float[Tensor, "slices h w"], Float[Tensor, "slices h w"]]
+Side = tuple[Float[Tensor, "_ h w"], Float[Tensor, "_ h w"]]
 """Images and binary masks of the support or of the query."""
 
 

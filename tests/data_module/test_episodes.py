@@ -1,0 +1,239 @@
+"""Episodes: what they promise for every draw, whatever the workers and interruptions."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gmrd.data.augmentation import Augmentation
+from gmrd.data.episodes import collate_episodes
+from gmrd.data.volume import read_image, save_like
+from gmrd.data.windows import find_windows, held_out
+from gmrd.errors import InputError
+from gmrd.types import Episode
+
+from .conftest import MakeData
+
+
+def same(a: Episode, b: Episode) -> bool:
+    return all(
+        torch.equal(getattr(a, name), getattr(b, name))
+        for name in ("support_images", "support_masks", "query_images", "query_masks")
+    )
+
+
+@pytest.mark.parametrize(("n_shot", "n_query", "size"), [(1, 1, 64), (3, 1, 64), (2, 2, 48)])
+def test_shapes(make_data: MakeData, n_shot: int, n_query: int, size: int) -> None:
+    data = make_data(n_shot=n_shot, n_query=n_query, image_size=size, batch_size=3)
+    batch = next(iter(data.train_dataloader()))
+    assert batch.support_images.shape == batch.support_masks.shape == (3, n_shot, size, size)
+    assert batch.query_images.shape == batch.query_masks.shape == (3, n_query, size, size)
+    assert batch.query_masks.dtype == torch.int64
+
+
+def test_every_mask_is_binary_and_no_support_is_empty(make_data: MakeData) -> None:
+    dataset = make_data().episodes()
+    for index in range(200):
+        episode = dataset[index]
+        assert not episode.any_empty_support
+        for masks in (episode.support_masks, episode.query_masks):
+            assert set(masks.unique().tolist()) == {0, 1}
+        assert torch.isfinite(episode.support_images).all()
+
+
+def test_an_episode_depends_on_seed_and_number_alone(make_data: MakeData) -> None:
+    data = make_data()
+    forwards, backwards = data.episodes(), make_data().episodes()
+    episodes = [forwards[i] for i in range(8)]
+    for i in reversed(range(8)):
+        assert same(backwards[i], episodes[i])
+    assert not same(make_data(seed=1).episodes()[0], episodes[0])
+    assert same(pickle.loads(pickle.dumps(forwards))[3], episodes[3])
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_any_number_of_workers_gives_the_same_episodes(
+    make_data: MakeData, num_workers: int
+) -> None:
+    alone = list(make_data(batch_size=2).train_dataloader())
+    shared = list(make_data(batch_size=2, num_workers=num_workers).train_dataloader())
+    assert len(alone) == len(shared) == 6
+    assert all(same(a, b) for a, b in zip(alone, shared, strict=True))
+
+
+def test_support_and_query_are_neighbouring_slices_of_the_class(make_data: MakeData) -> None:
+    """Without augmentation the slices can be found in the volumes again."""
+    data = make_data(augmentation=None, n_shot=2, held_out_fraction=0)
+    dataset = data.episodes()
+    source = dataset.sources[0]
+    volumes = [source.cache.open(case) for case in source.cases]
+    orders = set()
+    for index in range(60):
+        episode = dataset[index]
+        images = torch.cat([episode.support_images[0], episode.query_images[0]]).numpy()
+        masks = torch.cat([episode.support_masks[0], episode.query_masks[0]]).numpy() == 1
+        found = [
+            (v, z) for v in volumes for z in range(len(v.image)) if (v.image[z] == images[0]).all()
+        ]
+        assert len(found) == 1
+        volume, first = found[0]
+        step = 1 if (volume.image[(first + 1) % len(volume.image)] == images[1]).all() else -1
+        orders.add(step)
+        labels = {int(volume.pseudo_label[first][masks[0]][0])}
+        for position, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            z = first + step * position
+            assert (volume.image[z] == image).all()
+            labels |= set(np.unique(volume.pseudo_label[z][mask]).tolist())
+            assert mask.sum() == (volume.pseudo_label[z] == next(iter(labels))).sum()
+        assert len(labels) == 1
+        assert 0 not in labels
+        assert masks.sum(axis=(1, 2)).max() >= 20
+    assert orders == {1, -1}
+
+
+def test_volumes_and_classes_are_drawn_evenly(make_data: MakeData) -> None:
+    dataset = make_data(augmentation=None).episodes()
+    rng = np.random.default_rng(0)
+    drawn = [dataset._draw_volume(0, rng)[0].case_id for _ in range(600)]
+    counts = np.unique(drawn, return_counts=True)[1]
+    assert len(counts) == len(dataset.sources[0].cases)
+    assert counts.min() > 0.7 * 600 / len(counts)
+
+
+def test_held_out_supervoxels_are_in_no_training_episode(make_data: MakeData) -> None:
+    data = make_data(held_out_fraction=0.3)
+    train, validation = data.episodes(), data.episodes(validation=True)
+    for case in range(len(data.train_cases)):
+        seen = set(train.sources[0].open(case, length=2, validation=False)[1].labels)
+        held = set(validation.sources[0].open(case, length=2, validation=True)[1].labels)
+        assert seen
+        assert held
+        assert not seen & held
+    tested = {case.case_id for case in data.test_cases}
+    assert not tested & {case.case_id for case in validation.sources[0].cases}
+    assert same(validation[0], data.episodes(validation=True)[0])
+    n = [int(held_out(str(case), 1000, 0.2).sum()) for case in range(20)]
+    assert 150 < np.mean(n) < 250
+
+
+def test_setting_2_never_shows_a_test_class(make_data: MakeData) -> None:
+    data = make_data(setting=2, group=1, augmentation=None)
+    source = data.episode_source()
+    for index in range(len(source.cases)):
+        volume, windows = source.open(index, length=2, validation=False)
+        used = {z + k for starts in windows.starts for z in starts for k in range(2)}
+        assert not volume.presence[sorted(used)][:, [2, 3]].any()
+    everything = make_data().episode_source().open(0, length=2, validation=False)[1]
+    assert sum(map(len, everything.starts)) > sum(map(len, windows.starts))
+
+
+def test_true_labels_of_the_other_classes(make_data: MakeData) -> None:
+    data = make_data(setting=2, group=1, use_gt=True)
+    source = data.episode_source()
+    labels = {
+        label
+        for index in range(len(source.cases))
+        for label in source.open(index, length=2, validation=False)[1].labels
+    }
+    assert labels <= {1, 4}
+    assert labels
+    assert data.episodes()[0].support_masks.sum() > 0
+    with pytest.raises(InputError, match="setting=2"):
+        make_data(use_gt=True)
+
+
+def test_a_volume_without_valid_supervoxel_is_passed_over(
+    make_data: MakeData, phantom_root: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "supervoxels"
+    data = make_data()
+    kept = data.train_cases[0].case_id
+    for case in data.train_cases:
+        labels, affine = read_image(case.pseudo_label)
+        labels = labels if case.case_id == kept else np.zeros_like(labels)
+        save_like(empty / case.pseudo_label.name, labels.astype(np.int32), affine)
+    pattern = str(empty / "superpix-MIDDLE_{case}.nii.gz")
+    dataset = make_data(pseudo_labels=pattern).episodes()
+    assert {dataset[i].any_empty_support for i in range(20)} == {False}
+    with pytest.raises(InputError, match="min_area"):
+        make_data(pseudo_labels=pattern, min_area=10_000).episodes()[0]
+
+
+def test_collate_keeps_order_and_emptiness(make_data: MakeData) -> None:
+    dataset = make_data().episodes()
+    first, second = dataset[0], dataset[1]
+    batch = collate_episodes([first, second])
+    assert torch.equal(batch.query_images[1], second.query_images[0])
+    assert not batch.any_empty_support
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.integers(1, 12),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 30),
+    st.randoms(use_true_random=False),
+)
+def test_windows_against_a_plain_search(
+    n_slices: int, n_labels: int, length: int, min_area: int, random: object
+) -> None:
+    rng = np.random.default_rng(random.randint(0, 10**6))  # type: ignore[attr-defined]
+    areas = rng.integers(0, 25, (n_slices, n_labels)) * (rng.random((n_slices, n_labels)) < 0.7)
+    usable = rng.random(n_slices) < 0.8
+    keep = rng.random(n_labels) < 0.8
+    windows = find_windows(areas, usable, keep, length=length, min_area=float(min_area))
+    expected = {
+        (label, start)
+        for label in range(1, n_labels)
+        for start in range(n_slices - length + 1)
+        if keep[label]
+        and usable[start : start + length].all()
+        and (areas[start : start + length, label] > 0).all()
+        and areas[start : start + length, label].max() >= min_area
+    }
+    found = {
+        (label, z) for label, zs in zip(windows.labels, windows.starts, strict=True) for z in zs
+    }
+    assert found == expected
+    if found:
+        assert windows.draw(rng) in expected
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_augmentation_keeps_range_and_moves_image_and_mask_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, x = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    images = torch.exp(-((y - 40) ** 2 + (x - 55) ** 2) / 800)[None]
+    masks = (images > 0.6).float()
+    brighter = Augmentation().change_intensity(images, rng)
+    torch.testing.assert_close(brighter.amin(), images.amin(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(brighter.amax(), images.amax(), atol=1e-5, rtol=0)
+    moved, moved_masks = Augmentation().change_geometry(images, masks, rng)
+    disagreement = ((moved > 0.6).float() - moved_masks).abs().sum()
+    assert disagreement < 0.03 * moved_masks.sum()
+    assert not torch.equal(moved_masks, masks)
+
+
+def test_elastic_field_equals_scipys_gaussian_filter() -> None:
+    from scipy import ndimage
+
+    from gmrd.data.augmentation import _gaussian_matrix, _smooth_noise
+
+    field = _smooth_noise(64, 80, 5.0, np.random.default_rng(3))
+    noise = np.random.default_rng(3).random((2, 64, 80), dtype=np.float32) * 2 - 1
+    expected = ndimage.gaussian_filter(noise, (0, 5, 5), mode="constant")
+    np.testing.assert_allclose(field.permute(2, 0, 1).numpy(), expected, atol=1e-5)
+    assert _gaussian_matrix(64, 5.0).shape == (64, 64)
+
+
+def test_a_transform_that_empties_the_mask_is_left_out(make_data: MakeData) -> None:
+    away = {"shift": 250.0, "rotation": 0.0}
+    dataset = make_data(augmentation=away).episodes()
+    assert not any(dataset[i].any_empty_support for i in range(40))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.progress import track
 
 from gmrd.data.cases import Case
-from gmrd.data.volume import Volume, load_volume, save_like
+from gmrd.data.supervoxel_files import make_supervoxels
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,4 @@ def compute_missing(cases: Sequence[Case], settings: Supervoxels) -> None:
     """Compute and write the supervoxels of every case that has none, with a progress bar."""
     missing = [case for case in cases if not case.pseudo_label.is_file()]
     for case in track(missing, description="Supervoxels", disable=not missing):
-        volume = load_volume(Case(case.case_id, case.image, None, case.pseudo_label), z_score=False)
-        save_like(case.pseudo_label, compute(volume, settings), volume.affine)
-
-
-def compute(volume: Volume, settings: Supervoxels) -> np.ndarray:
-    """Supervoxels of a volume that was read without z-scoring, 0 for background."""
-    from gmrd.supervoxels import pseudo_labels
-
-    labels: np.ndarray = pseudo_labels(
-        volume.image,
-        spacing=volume.spacing,
-        scale=settings.scale,
-        sigma=settings.sigma,
-        min_size=settings.min_size,
-    )
-    return labels
+        make_supervoxels(case.case_id, case.image, case.pseudo_label, asdict(settings))

@@ -198,11 +198,16 @@ def standardise(image: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y
 
 
 def save_like(
-    path: Path, array: Num[np.ndarray, "z y x"], affine: Float[np.ndarray, "4 4"]
+    path: Path,
+    array: Num[np.ndarray, "z y x"],
+    affine: Float[np.ndarray, "4 4"],
+    *,
+    description: str = "",
 ) -> None:
     """Write a (z, y, x) array as NIfTI with its affine; readers never see half a file.
 
     Both the qform and the sform are set, so that every viewer places the volume alike.
+    ``description`` goes into the header, which has room for 79 characters.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = array.astype(np.uint8) if array.dtype == bool else array
@@ -211,6 +216,7 @@ def save_like(
     image = nib.Nifti1Image(np.asarray(stored).transpose(2, 1, 0), affine)
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
+    image.header["descrip"] = description
     suffix = ".nii.gz" if path.name.endswith(".gz") else ".nii"
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
     os.close(handle)

@@ -1,0 +1,149 @@
+"""gmrd-supervoxels: pseudo-labels of every volume in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import joblib
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gmrd.cli.console import command
+from gmrd.cli.workers import workers
+from gmrd.data.cases import CASE, Layout, find_cases
+from gmrd.data.supervoxel_files import Outcome, make_supervoxels
+from gmrd.errors import InputError
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One volume to do: where its image is and where its supervoxels go."""
+
+    case_id: str
+    image: Path
+    target: Path
+    overlay: Path | None
+
+
+def make_all(cfg: DictConfig) -> list[Outcome]:
+    """Make the supervoxels that ``cfg`` asks for, print a summary and return it.
+
+    Raises:
+        InputError: If there are no volumes, or some could not be done (after all others have).
+    """
+    jobs, parameters = find_jobs(cfg), read_parameters(cfg)
+    outcomes: list[Outcome] = []
+    failures: list[str] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with (
+        workers(cfg.workers) as pool,
+        Progress(*columns, TimeRemainingColumn(), console=console) as bar,
+    ):
+        task = bar.add_task("supervoxels", total=len(jobs))
+        calls = (joblib.delayed(_attempt)(job, parameters, cfg.overwrite) for job in jobs)
+        for result in pool(calls):
+            (failures if isinstance(result, str) else outcomes).append(result)
+            bar.advance(task)
+    position = {job.case_id: index for index, job in enumerate(jobs)}
+    outcomes.sort(key=lambda outcome: position[outcome.case_id])
+    console.print(summary(outcomes))
+    console.print(f"in {jobs[0].target.parent}", soft_wrap=True)
+    if failures:
+        raise InputError(f"{len(failures)} of {len(jobs)} volumes failed:\n" + "\n".join(failures))
+    return outcomes
+
+
+def find_jobs(cfg: DictConfig) -> list[Job]:
+    """The volumes of ``images``, or of the data set, with their places."""
+    if cfg.min_size is not None:
+        cfg.data.supervoxels.min_size = cfg.min_size  # names the data set's folder, too
+    if cfg.images is not None:
+        if cfg.out is None:
+            raise InputError("out is not set: add out=FOLDER, where the supervoxels are to go")
+        root, layout = Path(cfg.images), Layout(cfg.image_pattern, None, cfg.out_pattern)
+        if not root.is_dir():
+            raise InputError(f"images={cfg.images} is not a folder")
+        cases = find_cases(root, layout, how_to_get="Here, set images and image_pattern.")
+    elif cfg.data.root is None:
+        raise InputError(
+            f"no volumes named: add data.root=FOLDER (that holds {cfg.data.images}), or "
+            f"images=FOLDER out=FOLDER. {cfg.data.how_to_get}"
+        )
+    else:
+        root, layout = Path(cfg.data.root), Layout(cfg.data.images, None, cfg.data.pseudo_labels)
+        cases = find_cases(
+            root,
+            layout,
+            exclude=cfg.data.exclude,
+            n_cases=cfg.data.n_cases,
+            how_to_get=cfg.data.how_to_get,
+        )
+    out = Path(cfg.out) if cfg.out is not None else root
+    return [
+        Job(
+            case_id=case.case_id,
+            image=case.image.absolute(),
+            target=(out / layout.pseudo_labels.replace(CASE, case.case_id)).absolute(),
+            overlay=Path(cfg.overlays, f"{case.case_id}.png").absolute() if cfg.overlays else None,
+        )
+        for case in cases
+    ]
+
+
+def read_parameters(cfg: DictConfig) -> dict[str, Any]:
+    """The parameters of :func:`gmrd.supervoxels.pseudo_labels`."""
+    settings = cfg.data.supervoxels
+    return {
+        "min_size": settings.min_size,
+        "scale": float(cfg.scale if cfg.scale is not None else settings.get("scale", 1.0)),
+        "sigma": float(cfg.sigma if cfg.sigma is not None else settings.get("sigma", 0.0)),
+    }
+
+
+def summary(outcomes: list[Outcome]) -> Table:
+    """Supervoxels, their sizes and the seconds taken, per volume."""
+    table = Table("case", "status", title="supervoxels of the body")
+    for heading in ("number", "largest", "median", "smallest", "seconds"):
+        table.add_column(heading, justify="right")
+    for outcome in outcomes:
+        table.add_row(outcome.case_id, outcome.status, *_sizes(outcome), f"{outcome.seconds:.2f}")
+    if any(outcome.status == "kept" for outcome in outcomes):
+        table.caption = "kept: a file of other origin; overwrite=true replaces it"
+    return table
+
+
+def _sizes(outcome: Outcome) -> Iterator[str]:
+    sizes = outcome.sizes
+    if not sizes:
+        yield from ("",) * 4
+    else:
+        yield from (str(len(sizes)), str(sizes[0]), f"{median(sizes):.0f}", str(sizes[-1]))
+
+
+def _attempt(job: Job, parameters: dict[str, Any], overwrite: bool) -> Outcome | str:
+    """The outcome, or the sentence that says why there is none: one bad file stops no other."""
+    try:
+        return make_supervoxels(
+            job.case_id,
+            job.image,
+            job.target,
+            parameters,
+            overwrite=overwrite,
+            overlay=job.overlay,
+        )
+    except (InputError, OSError) as error:
+        return f"{job.case_id}: {error}"
+
+
+@command("supervoxels")
+def main(cfg: DictConfig) -> None:
+    """Console entry point."""
+    make_all(cfg)

@@ -1,0 +1,123 @@
+"""One volume's supervoxels, from file to file, made again only when something has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+
+from gmrd.data.volume import read_image, save_like
+from gmrd.errors import InputError
+from gmrd.supervoxels import pseudo_labels
+
+MARK = "gmrd supervoxels "
+"""Begins the description in the header of every file made here; the fingerprint follows."""
+
+VERSION = 1
+"""Raised when the same input gives other labels, so that files are made again."""
+
+Status = Literal["made", "unchanged", "kept"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one volume.
+
+    Attributes:
+        case_id: Id of the case.
+        status: "made" now; "unchanged" since it was made; or "kept", when a file of other
+            origin is there already.
+        sizes: Voxels of every supervoxel in the body, largest first; empty unless made.
+        seconds: Time taken.
+    """
+
+    case_id: str
+    status: Status
+    sizes: tuple[int, ...]
+    seconds: float
+
+
+def make_supervoxels(
+    case_id: str,
+    image: Path,
+    target: Path,
+    parameters: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    overlay: Path | None = None,
+) -> Outcome:
+    """Write the supervoxels of an image file, with its affine, unless they are there.
+
+    Args:
+        case_id: Id of the case, for the outcome.
+        image: NIfTI file to read.
+        target: NIfTI file to write, whole or not at all.
+        parameters: Of :func:`gmrd.supervoxels.pseudo_labels`: scale, sigma, min_size.
+        overwrite: Make them whatever is there.
+        overlay: PNG to draw of the image with the supervoxels' outlines.
+
+    Raises:
+        InputError: If the image cannot be read or segmented; the message names the file.
+    """
+    start = time.perf_counter()
+    mark = MARK + fingerprint(image, parameters)
+    status = _status(target, mark, overwrite)
+    if status != "made" and (overlay is None or overlay.is_file()):
+        return Outcome(case_id, status, (), time.perf_counter() - start)
+    array, affine = read_image(image)
+    if status == "made":
+        try:
+            labels = pseudo_labels(array, spacing=header_spacing(image), **parameters)
+        except InputError as error:
+            raise InputError(f"{image}: {error}") from error
+        save_like(target, labels, affine, description=mark)
+    else:
+        labels = read_image(target)[0].astype(np.int32)
+    if overlay is not None:
+        from gmrd.supervoxels.overlay import draw_overlay
+
+        draw_overlay(overlay, array, labels, title=case_id)
+    sizes = np.sort(np.bincount(labels.ravel())[1:])[::-1]
+    return Outcome(case_id, status, tuple(sizes[sizes > 0].tolist()), time.perf_counter() - start)
+
+
+def fingerprint(image: Path, parameters: Mapping[str, Any]) -> str:
+    """A short hash of everything that the labels depend on."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([VERSION, dict(parameters)], sort_keys=True).encode())
+    try:
+        digest.update(image.read_bytes())
+    except OSError as error:
+        raise InputError(f"{image} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def header_spacing(image: Path) -> tuple[float, float, float]:
+    """Voxel size (z, y, x) as the header has it.
+
+    The lengths of the affine's columns differ from it in the eighth digit where a volume lies
+    aslant, and that is enough to turn the order of nearly equal edges.
+    """
+    x, y, z = (float(size) for size in nib.load(image).header.get_zooms()[:3])
+    return z, y, x
+
+
+def _status(target: Path, mark: str, overwrite: bool) -> Status:
+    if overwrite or not target.is_file():
+        return "made"
+    try:
+        found = bytes(nib.load(target).header["descrip"]).rstrip(b"\0").decode("ascii", "replace")
+    except Exception as error:  # nibabel raises whatever the damage makes it stumble over
+        raise InputError(
+            f"{target} is there but cannot be read: delete it, or say overwrite=true"
+        ) from error
+    if found == mark:
+        return "unchanged"
+    return "made" if found.startswith(MARK) else "kept"

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int32
 from rich.progress import track
 
 from gmrd.data.cases import Case
 from gmrd.data.supervoxel_files import make_supervoxels
+from gmrd.data.volume import Volume
+from gmrd.supervoxels import pseudo_labels
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,8 @@ def compute_missing(cases: Sequence[Case], settings: Supervoxels) -> None:
     missing = [case for case in cases if not case.pseudo_label.is_file()]
     for case in track(missing, description="Supervoxels", disable=not missing):
         make_supervoxels(case.case_id, case.image, case.pseudo_label, asdict(settings))
+
+
+def compute(volume: Volume, settings: Supervoxels) -> Int32[np.ndarray, "z y x"]:
+    """Supervoxels of a volume that was read without z-scoring, 0 for background."""
+    return pseudo_labels(volume.image, spacing=volume.spacing, **asdict(settings))

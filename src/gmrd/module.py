@@ -87,12 +87,6 @@ class GMRDModule(LightningModule):
         )
         return losses
 
-    def transfer_batch_to_device(
-        self, batch: Episode, device: torch.device, dataloader_idx: int
-    ) -> Episode:
-        """Move an episode; asynchronous from page-locked memory."""
-        return batch.to(device, non_blocking=True)
-
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build the optimiser and the schedule that the hyper-parameters name."""
         trained = [p for p in self.network.parameters() if p.requires_grad]
@@ -147,8 +141,8 @@ def load_module(ckpt_path: str | Path) -> GMRDModule:
 
 
 def _named(namespace: Any, settings: Mapping[str, Any], target: Any) -> Any:
-    """Instantiate ``namespace.<settings.name>(target, **rest)``; a null argument is not passed."""
-    arguments = {k: v for k, v in settings.items() if k != "name" and v is not None}
+    """Instantiate ``namespace.<settings.name>(target, **rest)``."""
+    arguments = {key: value for key, value in settings.items() if key != "name"}
     cls = getattr(namespace, str(settings["name"]), None)
     if cls is None:
         raise InputError(f"{namespace.__name__} has no {settings['name']!r}")

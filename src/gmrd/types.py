@@ -38,8 +38,12 @@ class Episode:
     query_masks: Int[Tensor, "batch query h w"]
     any_empty_support: bool = False
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Episode:
-        """The same episode on another device."""
+    def to(self, device: torch.device | str) -> Episode:
+        """The same episode on another device; the way to a GPU is asynchronous.
+
+        (From a GPU it is not: nobody could tell when the values have arrived.)
+        """
+        non_blocking = torch.device(device).type == "cuda"
         moved = {
             field.name: value.to(device, non_blocking=non_blocking)
             for field in fields(self)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 from scipy import ndimage
 
 from gmrd.data.volume import save_like
@@ -20,8 +21,9 @@ from gmrd.data.volume import save_like
 Array = NDArray[np.float64]
 
 FOLDER = "phantom_normalized"
-SPACING = (7.7, 2.5, 2.5)
-"""Millimetres along z, y, x."""
+SLICE_THICKNESS = 7.7
+FIELD_OF_VIEW = 320.0
+"""Millimetres along z for each slice, and along y and x for all of them."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,10 @@ def make_phantom(root: Path, *, n_cases: int = 8, seed: int = 0, size: int = 128
     """
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([*SPACING[::-1], 1.0])
-    affine[:2, 3] = -0.5 * size * SPACING[1]
-    for case in range(1, n_cases + 1):
+    pixel = FIELD_OF_VIEW / size
+    affine = np.diag([pixel, pixel, SLICE_THICKNESS, 1.0])
+    affine[:2, 3] = -0.5 * FIELD_OF_VIEW
+    for case in track(range(1, n_cases + 1), "Phantom volumes", transient=True):
         case_seed = int(np.random.SeedSequence([seed, case]).generate_state(1)[0])
         volume = make_phantom_volume(case_seed, size=size, n_slices=22 + case_seed % 6)
         save_like(folder / f"image_{case}.nii.gz", volume.image, affine)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from gmrd.results import ScoredCase
 QueryProtocol = Literal["chunks", "all_slices"]
 
 
+@runtime_checkable
 class EvaluationCase(Protocol):
     """A query volume and, for every class tested on it, its support volumes."""
 
@@ -137,7 +138,5 @@ def _mask(volume: Volume, class_id: int) -> NDArray[np.bool_]:
 def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:
     """Every query slice goes to the support slice nearest in relative height."""
     heights = (np.asarray(chosen) + 0.5) / n_support
-    nearest = [
-        int(np.abs(heights - (z + 0.5) / n_query).argmin()) for z in range(n_query)
-    ]
+    nearest = [int(np.abs(heights - (z + 0.5) / n_query).argmin()) for z in range(n_query)]
     return [[z for z in range(n_query) if nearest[z] == part] for part in range(len(chosen))]

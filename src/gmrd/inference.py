@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """What inference needs of a network; :class:`gmrd.nn.GMRD` is one."""
 
@@ -92,9 +93,7 @@ def resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size s
     )[0]
 
 
-def _to_native(
-    probability: Float[Tensor, "n h w"], shape: Sequence[int]
-) -> Float[Tensor, "n y x"]:
+def _to_native(probability: Float[Tensor, "n h w"], shape: Sequence[int]) -> Float[Tensor, "n y x"]:
     """The probability on the query's own grid, in float32 on the CPU."""
     probability = probability.float()
     if probability.shape[-2:] != tuple(shape):

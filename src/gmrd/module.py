@@ -129,15 +129,26 @@ def load_module(ckpt_path: str | Path) -> GMRDModule:
             f"{path} is not a gmrd checkpoint: for weights of the public research code, run "
             f"gmrd-convert source={path} out=gmrd.ckpt first"
         )
-    hyper_parameters = dict(checkpoint["hyper_parameters"])
-    # The weights come from the checkpoint; a pretrained file need not exist on this machine.
-    hyper_parameters["network"] = {**hyper_parameters["network"], "pretrained": None}
-    module = GMRDModule(**hyper_parameters)
+    module = _rebuilt(path, checkpoint["hyper_parameters"])
     try:
         module.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
         raise InputError(f"{path} does not fit the network it describes: {error}") from error
     return module
+
+
+def _rebuilt(path: Path, hyper_parameters: Mapping[str, Any]) -> GMRDModule:
+    """An untrained module as a checkpoint describes it.
+
+    The weights come from the checkpoint, so pretrained ones need not be at hand.
+    """
+    try:
+        network = {**hyper_parameters["network"], "pretrained": None}
+        return GMRDModule(**{**hyper_parameters, "network": network})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} has hyper-parameters that this version of gmrd cannot use: {error}"
+        ) from error
 
 
 def _named(namespace: Any, settings: Mapping[str, Any], target: Any) -> Any:

@@ -1,0 +1,82 @@
+"""From chunks to a probability map, with a network that can be checked by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from gmrd.inference import Chunk, resize, segment
+
+
+class Recorder:
+    """Answers the support's mean plus the class's number, and notes what it was asked."""
+
+    def __init__(self, image_size: int) -> None:
+        self.image_size = image_size
+        self.described = 0
+        self.encoded: list[int] = []
+
+    def describe(self, support_images: Tensor, support_masks: Tensor) -> Tensor:
+        assert support_images.shape[-2:] == (self.image_size, self.image_size)
+        assert set(support_masks.unique().tolist()) <= {0.0, 1.0}
+        self.described += 1
+        return support_images.mean()
+
+    def predict(self, query_images: Tensor, descriptors: list[Tensor]) -> list[Tensor]:
+        self.encoded += query_images.mean(dim=(1, 2)).round().int().tolist()
+        return [torch.zeros_like(query_images) + value for value in descriptors]
+
+
+def chunk(value: float, slices: tuple[int, ...], size: int = 8) -> Chunk:
+    images = torch.full((1, size, size), value)
+    return Chunk(support_images=images, support_masks=torch.ones_like(images), query_slices=slices)
+
+
+def query(n_slices: int, size: int = 8) -> Tensor:
+    return torch.arange(n_slices).float()[:, None, None].expand(n_slices, size, size).clone()
+
+
+@pytest.mark.parametrize("image_size", [4, 8, 16])
+def test_every_slice_gets_its_chunk_and_its_own_grid(image_size: int) -> None:
+    network = Recorder(image_size)
+    chunks = {1: [chunk(0.25, (1, 2)), chunk(0.5, (4,))], 3: [chunk(0.75, (2, 4))]}
+    found = segment(network, query(6), chunks, batch_size=2)
+    assert set(found) == {1, 3}
+    assert found[1][:, 0, 0].tolist() == [0, 0.25, 0.25, 0, 0.5, 0]
+    assert found[3][:, 5, 5].tolist() == [0, 0, 0.75, 0, 0.75, 0]
+    assert found[1].shape == (6, 8, 8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    parts=st.lists(st.integers(0, 2), min_size=1, max_size=12),
+    others=st.lists(st.integers(0, 2), min_size=1, max_size=12),
+    batch_size=st.integers(1, 5),
+)
+def test_supports_are_described_once_and_slices_encoded_once(
+    parts: list[int], others: list[int], batch_size: int
+) -> None:
+    network = Recorder(8)
+    n_slices = max(len(parts), len(others))
+    chunks = {
+        label: [
+            chunk(label + part / 10, tuple(z for z, p in enumerate(of_class) if p == part))
+            for part in range(3)
+        ]
+        for label, of_class in ((1, parts), (2, others))
+    }
+    found = segment(network, query(n_slices), chunks, batch_size=batch_size)
+    assert network.described == 6
+    assert sorted(network.encoded) == list(range(n_slices))
+    for label, of_class in ((1, parts), (2, others)):
+        expected = torch.tensor([label + part / 10 for part in of_class])
+        torch.testing.assert_close(found[label][: len(of_class), 0, 0], expected)
+
+
+def test_resizing_keeps_what_is_constant_and_what_fits() -> None:
+    slices = torch.full((2, 9, 9), 3.5)
+    torch.testing.assert_close(resize(slices, 6), torch.full((2, 6, 6), 3.5))
+    assert resize(slices, 9) is slices

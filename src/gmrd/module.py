@@ -44,6 +44,7 @@ class GMRDModule(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self._part_of_step = (-1, 0)
         self.network = build_network(**network)
         self.loss = GMRDLoss(**loss)
 
@@ -53,9 +54,16 @@ class GMRDModule(LightningModule):
         return probability
 
     def on_train_batch_start(self, batch: Episode, batch_idx: int) -> None:
-        """Make the step's random draws a function of (seed, step, rank) alone."""
-        seed = int(self.hparams["seed"])
-        torch.manual_seed((seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
+        """Make a batch's random draws a function of the seed and its place in the training alone.
+
+        Batches of an accumulated step take the places that as many processes would have, so
+        that both ways of training on the same episodes draw the same.
+        """
+        seed, step = int(self.hparams["seed"]), self.global_step
+        last_step, part = self._part_of_step
+        self._part_of_step = step, part + 1 if step == last_step else 0
+        place = self._part_of_step[1] * self.trainer.world_size + self.global_rank
+        torch.manual_seed((seed * 1_000_003 + step) * 1_009 + place)
 
     def training_step(self, batch: Episode, batch_idx: int) -> Tensor:
         """The total loss of a batch of episodes."""

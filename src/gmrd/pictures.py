@@ -56,8 +56,14 @@ def side_by_side(
     _legend(figure, names)
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a PNG; returns its path."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, format="png")
+    return path
 
 
 def _spread(labels: Sequence[Labels], n_slices: int, count: int = 5) -> list[int]:

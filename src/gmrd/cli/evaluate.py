@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
 from gmrd.cli.console import command
 from gmrd.data.datamodule import EpisodeDataModule
-from gmrd.evaluation import Evaluator, save_prediction
+from gmrd.evaluation import EvaluationCase, Evaluator, save_prediction
 from gmrd.module import GMRDModule, load_module
 from gmrd.nn import build_network
 from gmrd.nn.prototype import PrototypeMatching
@@ -26,8 +29,17 @@ TRAINED = "GMRD"
 console = Console()
 
 
+Watch = Callable[[EvaluationCase, NDArray[np.uint8], list[ScoredCase]], None]
+"""Called with every case, the trained network's label map and all scores."""
+
+
 def score_fold(
-    module: GMRDModule, datamodule: EpisodeDataModule, settings: DictConfig, output_dir: Path
+    module: GMRDModule,
+    datamodule: EpisodeDataModule,
+    settings: DictConfig,
+    output_dir: Path,
+    *,
+    watch: Watch | None = None,
 ) -> dict[str, float]:
     """Score a module on its data module's fold; print, write and return what came out.
 
@@ -50,6 +62,9 @@ def score_fold(
     n_queries = len(datamodule.test_cases)
     for case, maps, of_case in track(found, "Scoring cases", n_queries, console=console):
         scores += of_case
+        assert case.query.label is not None  # the evaluator has scored it
+        if watch is not None:
+            watch(case, maps[TRAINED], of_case)
         if settings.save_predictions:
             save_prediction(output_dir / "predictions", case.query, maps[TRAINED])
         side_by_side(
@@ -59,7 +74,7 @@ def score_fold(
             {class_id: datamodule.classes[class_id] for class_id in case.supports},
             title=f"{datamodule.name}, case {case.query.case_id}",
         )
-    about = _about(datamodule, settings)
+    about = _about(module, datamodule, settings)
     write_scores(scores, output_dir, about=about)
     console.print(rich_table(scores, ", ".join(f"{k} {v}" for k, v in about.items())))
     console.print(f"Scores, pictures and predictions: {output_dir}")
@@ -83,7 +98,9 @@ def _methods(module: GMRDModule, *, with_baselines: bool) -> dict[str, Any]:
     return methods
 
 
-def _about(datamodule: EpisodeDataModule, settings: DictConfig) -> dict[str, object]:
+def _about(
+    module: GMRDModule, datamodule: EpisodeDataModule, settings: DictConfig
+) -> dict[str, object]:
     return {
         "data": datamodule.name,
         "fold": datamodule.fold,
@@ -91,6 +108,9 @@ def _about(datamodule: EpisodeDataModule, settings: DictConfig) -> dict[str, obj
         "protocol": settings.protocol,
         "chunks": settings.n_chunks,
         "support": datamodule.support,
+        "exclusion": datamodule.exclusion,
+        "group": datamodule.group,
+        "variant": module.hparams["network"]["variant"],
         "seed": datamodule.seed,
     }
 

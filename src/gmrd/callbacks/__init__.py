@@ -1,0 +1,7 @@
+"""Lightning callbacks: what happens beside training, and survives its interruption."""
+
+from gmrd.callbacks.checkpoints import AtomicCheckpointIO, SaveOnTermination
+from gmrd.callbacks.episode_pictures import EpisodePictures
+from gmrd.callbacks.throughput import Throughput
+
+__all__ = ["AtomicCheckpointIO", "EpisodePictures", "SaveOnTermination", "Throughput"]

@@ -130,7 +130,7 @@ def test_a_checkpoint_of_another_shape_names_what_does_not_fit(tmp_path: Path) -
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     content["hyper_parameters"]["network"]["n_foreground"] = 5
     torch.save(content, tmp_path / "a.ckpt")
-    with pytest.raises(InputError, match=r"a\.ckpt does not fit.*foreground"):
+    with pytest.raises(InputError, match=r"(?s)a\.ckpt does not fit.*foreground"):
         load_module(tmp_path / "a.ckpt")
 
 

@@ -31,6 +31,8 @@ class GMRDModule(LightningModule):
             stepped once per training step.
         seed: together with the step and the rank it decides dropout and the random fill, so a
             resumed training draws what an uninterrupted one would have drawn.
+        scans: how the training volumes lay (:func:`gmrd.data.scan_record.scan_record`);
+            prediction brings new scans to it.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class GMRDModule(LightningModule):
         optimizer: Mapping[str, Any],
         scheduler: Mapping[str, Any],
         seed: int = 0,
+        scans: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()

@@ -17,6 +17,7 @@ from gmrd.atomic import replacing
 from gmrd.cli.console import command
 from gmrd.cli.evaluate import score_fold
 from gmrd.cli.sweep import show_sweep
+from gmrd.data.scan_record import scan_record
 from gmrd.errors import InputError
 from gmrd.tracking import CaseRecorder, close, keep_old_metrics, record_checkpoints, record_run
 
@@ -31,6 +32,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     datamodule = instantiate(cfg.data)
     scored = instantiate(cfg.evaluation_data) if cfg.evaluation_data else datamodule
     module = instantiate(cfg.model)
+    module.hparams["scans"] = scan_record(datamodule)
     if cfg.compile:
         module.network.compile()
     keep_old_metrics(output_dir)

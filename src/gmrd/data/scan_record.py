@@ -1,0 +1,34 @@
+"""How a data set's volumes lie, as plain data that a checkpoint can carry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.volume import spacing_of
+
+
+def scan_record(datamodule: EpisodeDataModule) -> dict[str, Any]:
+    """Orientation, spacing (z, y, x) and slice shape of the training volumes, from one header.
+
+    With them goes what preparation did to the intensities, so that a new scan can be brought
+    to the slices that the network knows. Empty where no volume can be looked at.
+    """
+    cases = datamodule.train_cases
+    if not cases:
+        return {}
+    file: Any = nib.load(cases[0].image)
+    columns, rows = file.shape[:2]
+    preparation = datamodule.preparation or {}
+    window = preparation.get("window")
+    return {
+        "name": datamodule.name,
+        "orientation": "".join(nib.aff2axcodes(file.affine)),
+        "spacing": [round(v, 6) for v in spacing_of(np.asarray(file.affine))],
+        "slice_shape": [int(rows), int(columns)],
+        "window": None if window is None else [float(v) for v in window],
+        "clip_percentile": preparation.get("clip_percentile"),
+    }

@@ -8,6 +8,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
@@ -32,10 +33,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def explained(cfg: DictConfig) -> Any:
             try:
                 return task(cfg)
-            except (InputError, MissingMandatoryValue) as error:
+            except (InputError, MissingMandatoryValue, InstantiationException) as error:
+                refused = error.__cause__ if isinstance(error, InstantiationException) else error
+                if not isinstance(refused, (InputError, MissingMandatoryValue)):
+                    raise
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
-                errors.print(f"[bold red]error:[/] {_sentence(error)}", highlight=False)
+                errors.print(f"[bold red]error:[/] {_sentence(refused)}", highlight=False)
                 sys.exit(2)
 
         return explained

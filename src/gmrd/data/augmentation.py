@@ -6,6 +6,7 @@ elastic map are composed here and applied in one resampling of image and mask to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,19 +34,19 @@ class Augmentation:
         elastic_sigma: Standard deviation of the smoothing, in pixels.
     """
 
-    gamma: tuple[float, float] = (0.5, 1.5)
-    rotation: float = 5.0
-    shift: float = 5.0
-    shear: float = 5.0
-    scale: tuple[float, float] = (0.9, 1.2)
-    elastic_alpha: float = 10.0
-    elastic_sigma: float = 5.0
+    gamma: Sequence[float | int] = (0.5, 1.5)
+    rotation: float | int = 5.0
+    shift: float | int = 5.0
+    shear: float | int = 5.0
+    scale: Sequence[float | int] = (0.9, 1.2)
+    elastic_alpha: float | int = 10.0
+    elastic_sigma: float | int = 5.0
 
     def change_intensity(
         self, images: Float[Tensor, "slices h w"], rng: np.random.Generator
     ) -> Float[Tensor, "slices h w"]:
         """Images with a random gamma."""
-        changed = AdjustContrast(gamma=float(rng.uniform(*self.gamma)))(images)
+        changed = AdjustContrast(gamma=_within(self.gamma, rng))(images)
         return torch.as_tensor(changed)
 
     def change_geometry(
@@ -80,8 +81,13 @@ class Augmentation:
         angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation))
         shear = np.tan(np.deg2rad(rng.uniform(-self.shear, self.shear)))
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        forward = rng.uniform(*self.scale) * rotation @ np.array([[1.0, shear], [0.0, 1.0]])
+        forward = _within(self.scale, rng) * rotation @ np.array([[1.0, shear], [0.0, 1.0]])
         return np.linalg.inv(forward)
+
+
+def _within(limits: Sequence[float | int], rng: np.random.Generator) -> float:
+    low, high = limits
+    return float(rng.uniform(low, high))
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +64,7 @@ def find_cases(
     Raises:
         InputError: If the root, an image or a label is missing.
     """
-    found = _case_ids(root, layout.images)
+    found = list(case_paths(root, layout.images))
     if not found:
         reason = "does not exist" if not root.is_dir() else "holds no such file"
         raise InputError(
@@ -86,18 +88,16 @@ def _case(root: Path, layout: Layout, case_id: str, computed_root: Path) -> Case
     )
 
 
-def _case_ids(root: Path, pattern: str) -> list[str]:
-    prefix, suffix = str(root / pattern).split(CASE)
-    folder, stem = Path(prefix + "x").parent, Path(prefix + "x").name[:-1]
-    if "/" in suffix:
-        raise InputError(f"in the file pattern {pattern!r}, {CASE} must be part of the file's name")
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    ids = [
-        name[len(stem) : len(name) - len(suffix)]
-        for name in names
-        if name.startswith(stem) and name.endswith(suffix) and len(name) > len(stem) + len(suffix)
-    ]
-    return sorted(ids, key=numeric_key)
+def case_paths(root: Path, pattern: str) -> dict[str, Path]:
+    """Every file or folder below ``root`` that the pattern names, by case id, in numeric order."""
+    head, tail = pattern.split(CASE)
+    regex = re.compile(f"{re.escape(head)}([^/]+){re.escape(tail)}")
+    found = {
+        match.group(1): path
+        for path in root.glob(f"{glob.escape(head)}*{glob.escape(tail)}")
+        if (match := regex.fullmatch(path.relative_to(root).as_posix()))
+    }
+    return {case_id: found[case_id] for case_id in sorted(found, key=numeric_key)}
 
 
 def _select(found: list[str], exclude: Sequence[str | int], n_cases: int | None) -> list[str]:

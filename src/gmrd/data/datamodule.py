@@ -18,7 +18,7 @@ from gmrd.data.cases import Case, Layout, find_cases
 from gmrd.data.episodes import EpisodeDataset, EpisodeSource
 from gmrd.data.loader import EpisodeLoader, EpisodeSampler
 from gmrd.data.protocol import ExclusionRule, FoldOrder, fold_cases, supports_of
-from gmrd.data.pseudo_labels import Supervoxels, compute_missing, writable_root
+from gmrd.data.pseudo_labels import Supervoxels, make_up_to_date, writable_root
 from gmrd.data.volume import Volume, load_volume
 from gmrd.errors import InputError
 
@@ -74,7 +74,7 @@ class EpisodeDataModule(LightningDataModule):
         num_workers: Processes that make episodes.
         cache_dir: Folder for prepared arrays.
         check_geometry: Refuse labels that lie elsewhere than their image.
-        preparation: Settings of ``gmrd-prepare``; nothing here depends on them.
+        preparation: Settings of ``gmrd-prepare``; its folder patterns and steps.
     """
 
     name: str
@@ -136,7 +136,7 @@ class EpisodeDataModule(LightningDataModule):
         self.augmentation = None if augmentation is None else Augmentation(**augmentation)
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
         self.n_episodes, self.n_validation_episodes = n_episodes, n_validation_episodes
-        self.check_geometry = check_geometry
+        self.check_geometry, self.preparation = check_geometry, preparation
         self._cases: list[Case] | None = None
         self.test_classes  # noqa: B018 - refuses a wrong setting or group before anything runs
 
@@ -195,8 +195,8 @@ class EpisodeDataModule(LightningDataModule):
         return [case for case in self.cases if case.case_id not in tested]
 
     def prepare_data(self) -> None:
-        """Compute the supervoxels that training lacks, with a progress bar."""
-        compute_missing(self.train_cases, self.supervoxels)
+        """Make the supervoxels that training lacks, with a progress bar."""
+        make_up_to_date(self.train_cases, self.supervoxels)
 
     def episode_source(self) -> EpisodeSource:
         """What episodes may take from this data set."""

@@ -1,4 +1,4 @@
-"""Supervoxels that a data root lacks are computed before training needs them."""
+"""Supervoxels that a data root lacks are made before training needs them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int32
 from rich.progress import track
 
 from gmrd.data.cases import Case
 from gmrd.data.supervoxel_files import make_supervoxels
-from gmrd.data.volume import Volume
-from gmrd.supervoxels import pseudo_labels
 
 
 @dataclass(frozen=True)
@@ -40,13 +36,10 @@ def writable_root(root: Path, cache_dir: Path) -> Path:
     return cache_dir / "supervoxels" / str(root.resolve()).strip("/").replace("/", "-")
 
 
-def compute_missing(cases: Sequence[Case], settings: Supervoxels) -> None:
-    """Compute and write the supervoxels of every case that has none, with a progress bar."""
-    missing = [case for case in cases if not case.pseudo_label.is_file()]
-    for case in track(missing, description="Supervoxels", disable=not missing):
+def make_up_to_date(cases: Sequence[Case], settings: Supervoxels) -> None:
+    """Compute the supervoxels that are missing or whose image or settings changed.
+
+    Files of other origin are kept as they are. A progress bar shows what is made.
+    """
+    for case in track(cases, description="Supervoxels", transient=True):
         make_supervoxels(case.case_id, case.image, case.pseudo_label, asdict(settings))
-
-
-def compute(volume: Volume, settings: Supervoxels) -> Int32[np.ndarray, "z y x"]:
-    """Supervoxels of a volume that was read without z-scoring, 0 for background."""
-    return pseudo_labels(volume.image, spacing=volume.spacing, **asdict(settings))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +9,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int32, Num, UInt8
+from jaxtyping import Float, Float32, Int32, Num, Shaped, UInt8
 from monai.data import NibabelReader
 
+from gmrd.atomic import replacing
 from gmrd.data.cases import Case
 from gmrd.errors import InputError
 
@@ -185,7 +184,7 @@ def refuse_other_place(
         )
 
 
-def trim(array: Num[np.ndarray, "z y x"]) -> Num[np.ndarray, "z y x"]:
+def trim(array: Num[np.ndarray, "z y x"]) -> Num[np.ndarray, "z rows columns"]:
     """Drop the last row and column of 257×257 slices."""
     return array[:, :-1, :-1] if array.shape[1:] == (ODD_SIZE, ODD_SIZE) else array
 
@@ -199,7 +198,7 @@ def standardise(image: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y
 
 def save_like(
     path: Path,
-    array: Num[np.ndarray, "z y x"],
+    array: Shaped[np.ndarray, "z y x"],
     affine: Float[np.ndarray, "4 4"],
     *,
     description: str = "",
@@ -209,7 +208,6 @@ def save_like(
     Both the qform and the sform are set, so that every viewer places the volume alike.
     ``description`` goes into the header, which has room for 79 characters.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     stored = array.astype(np.uint8) if array.dtype == bool else array
     if stored.dtype == np.int64:
         stored = stored.astype(np.int32)
@@ -217,15 +215,8 @@ def save_like(
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
     image.header["descrip"] = description
-    suffix = ".nii.gz" if path.name.endswith(".gz") else ".nii"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
-    os.close(handle)
-    try:
+    with replacing(path) as temporary:
         nib.save(image, temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def resize_slices(

@@ -1,0 +1,51 @@
+"""gmrd-prepare: from a challenge's download to the folders that training reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import track
+
+from gmrd.cli.console import command
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.prepare.runner import find_jobs, run_jobs, write_manifest
+from gmrd.data.prepare.settings import Preparation
+from gmrd.errors import InputError
+
+console = Console()
+
+
+def prepare(data: EpisodeDataModule, source: Path, *, n_jobs: int = 1) -> int:
+    """Prepare every case of ``source`` that is not up to date; returns how many that were.
+
+    Args:
+        data: The data set; its root receives the files.
+        source: Folder of the download.
+        n_jobs: Cases prepared at the same time.
+    """
+    if data.preparation is None:
+        raise InputError(f"{data.name} has no preparation section in its YAML file")
+    settings = Preparation(**data.preparation)
+    jobs = find_jobs(source.expanduser(), data.root, data.layout, settings, data.supervoxels)
+    due = [job for job in jobs if not job.is_done()]
+    for _ in track(run_jobs(due, n_jobs), "Preparing", len(due), console=console, disable=not due):
+        pass
+    if due or not (data.root / "manifest.json").is_file():
+        write_manifest(data.root, data.name, data.classes, jobs)
+    return len(due)
+
+
+@command("prepare")
+def main(cfg: DictConfig) -> None:
+    """Console entry point."""
+    data = instantiate(cfg.data, _convert_="all")
+    n_due = prepare(data, Path(cfg.source), n_jobs=cfg.n_jobs)
+    done = f"prepared {n_due} cases" if n_due else "nothing to do: all cases are up to date"
+    console.print(f"{data.name}: {done}. Data root: {data.root}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

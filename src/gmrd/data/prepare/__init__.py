@@ -1,0 +1,1 @@
+"""From a challenge's download to the volumes, labels and supervoxels that training reads."""

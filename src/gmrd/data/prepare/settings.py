@@ -1,0 +1,48 @@
+"""How a data set is prepared: what to read and which steps to take, from its YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+MaskOrder = Literal["auto", "names", "files", "position"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Where the download's files lie and the steps to take, in this order.
+
+    Lengths and axes are (x, y, z), as in the files.
+
+    Attributes:
+        images: Path of a case's NIfTI file or DICOM folder below the source, with ``{case}``.
+        labels: Path of its NIfTI label or folder of PNG masks; None without ground truth.
+        label_ranges: Class id to the lowest and highest value that stand for it in the labels;
+            empty if the values are the ids.
+        mask_order: Which PNG belongs to which slice: the one of the same ``names``, the one at
+            the same place among the sorted ``files``, or at the same place along the patient
+            (``position``); ``auto`` takes names where they agree and files otherwise.
+        series: DICOM attributes and the values that the wanted series has, such as
+            ``{SeriesDescription: T2}``, for folders with several series.
+        orientation: Axis codes to bring the volume to; None leaves it as it is.
+        window: Intensities that become 0 and 255, with clipping (CT); None for none.
+        clip_percentile: Intensities above this percentile become it (MRI); None for none.
+        border: Pixels to cut off each side of a slice.
+        spacing: Voxel size to resample to, in millimetres.
+        spacing_factor: Factor on the voxel size, in place of ``spacing``.
+        size: Side of the slices, reached by cropping or padding about the centre.
+    """
+
+    images: str
+    labels: str | None = None
+    label_ranges: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    mask_order: MaskOrder = "auto"
+    series: Mapping[str, Any] = field(default_factory=dict)
+    orientation: str | None = None
+    window: Sequence[float | int] | None = None
+    clip_percentile: float | None = None
+    border: int = 0
+    spacing: Sequence[float | int] | None = None
+    spacing_factor: Sequence[float | int] | None = None
+    size: int | None = None

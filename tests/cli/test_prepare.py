@@ -1,0 +1,121 @@
+"""gmrd-prepare from a download in CHAOS's layout to a root that training reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from gmrd.cli.prepare import prepare
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.phantom import make_phantom_volume
+from gmrd.data.volume import read_image
+from gmrd.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data_module"))
+from raw_data import write_dicom_series, write_masks
+
+
+@pytest.fixture(scope="module")
+def download(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two cases, numbered 2 and 10, as CHAOS lays out its MR data."""
+    source = tmp_path_factory.mktemp("download")
+    for case in (2, 10):
+        volume = make_phantom_volume(case, size=96, n_slices=10)
+        folder = source / "MR" / str(case) / "T2SPIR"
+        image = np.rint(volume.image).astype(np.uint16)
+        write_dicom_series(folder / "DICOM_anon", image, spacing=(7.7, 2.6, 2.6))
+        write_masks(folder / "Ground", volume.label, stem="IMG-0004-")
+    return source
+
+
+def data_set(root: Path, *overrides: str) -> EpisodeDataModule:
+    with initialize_config_module("gmrd.conf", version_base="1.3"):
+        cfg = compose("prepare", [f"root={root}", "data.n_folds=2", *overrides])
+    data = instantiate(cfg.data, _convert_="all")
+    assert isinstance(data, EpisodeDataModule)
+    return data
+
+
+@pytest.fixture(scope="module")
+def prepared(download: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prepared")
+    assert prepare(data_set(root), download, n_jobs=2) == 2
+    return root
+
+
+def test_what_is_written_trains(prepared: Path, tmp_path: Path) -> None:
+    data = data_set(prepared, f"data.cache_dir={tmp_path}", "data.image_size=64")
+    assert [case.case_id for case in data.cases] == ["2", "10"]
+    data.prepare_data()
+    image, affine = read_image(data.cases[0].image)
+    assert image.shape[1:] == (256, 256)
+    np.testing.assert_allclose(np.abs(np.diag(affine)), [1.25, 1.25, 7.7, 1])
+    label, _ = read_image(prepared / "chaos_MR_T2_normalized" / "label_2.nii.gz")
+    assert set(np.unique(label)) == {0, 1, 2, 3, 4}
+    assert not list(prepared.rglob(".*"))
+
+
+def test_manifest_says_what_was_done(prepared: Path) -> None:
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    assert [case["case_id"] for case in manifest["cases"]] == ["2", "10"]
+    assert manifest["classes"]["4"] == "spleen"
+    assert manifest["preparation"]["spacing"] == [1.25, 1.25, 7.7]
+    case = manifest["cases"][0]
+    assert case["shape_xyz"][:2] == [256, 256]
+    assert case["label_voxels"]["1"] > 0
+    assert len(case["sha256"]) == 3
+
+
+def test_second_run_does_nothing_and_an_interrupted_one_goes_on(
+    prepared: Path, download: Path
+) -> None:
+    before = {p: p.stat().st_mtime_ns for p in prepared.rglob("*.nii.gz")}
+    assert prepare(data_set(prepared), download) == 0
+    assert before == {p: p.stat().st_mtime_ns for p in prepared.rglob("*.nii.gz")}
+    (prepared / "prepared" / "10.json").unlink()
+    assert prepare(data_set(prepared), download) == 1
+    assert prepare(data_set(prepared), download) == 0
+    after = {p: p.stat().st_mtime_ns for p in prepared.rglob("*.nii.gz")}
+    assert {p.name for p in after if after[p] != before[p]} == {
+        "image_10.nii.gz",
+        "label_10.nii.gz",
+        "superpix-MIDDLE_10.nii.gz",
+    }
+
+
+def test_changed_settings_are_noticed(prepared: Path, download: Path) -> None:
+    from gmrd.data.prepare.runner import find_jobs
+    from gmrd.data.prepare.settings import Preparation
+
+    data = data_set(prepared, "data.preparation.clip_percentile=99.0")
+    settings = Preparation(**data.preparation)  # type: ignore[arg-type]
+    jobs = find_jobs(download, prepared, data.layout, settings, data.supervoxels)
+    assert not any(job.is_done() for job in jobs)
+
+
+def test_refusals(download: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Set source to the folder that holds MR/"):
+        prepare(data_set(tmp_path), tmp_path)
+    with pytest.raises(InputError, match="no preparation section"):
+        prepare(data_set(tmp_path, "data.preparation=null"), download)
+    (tmp_path / "MR/3/T2SPIR/DICOM_anon").mkdir(parents=True)
+    with pytest.raises(InputError, match="no label for case 3"):
+        prepare(data_set(tmp_path / "out"), tmp_path)
+
+
+def test_command_explains_itself(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "gmrd.cli.prepare", f"root={tmp_path}", f"source={tmp_path}"],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "COLUMNS": "400"},
+    )  # fmt: skip
+    assert result.returncode == 2, result.stderr
+    assert "Set source to" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -72,7 +72,7 @@ def test_evaluation(case: Any) -> None:
     image = arrays["eval_mode_fg_prob_stride8"]
     check(variant, output, episode, facts["results"]["eval_mode"], image)
     support = network.describe(episode.support_images, episode.support_masks)
-    alone = network.predict(episode.query_images[0], support)
+    (alone,) = network.predict(episode.query_images[0], [support])
     torch.testing.assert_close(alone, output.probabilities[0, :, 1], rtol=1e-4, atol=1e-5)
 
 
@@ -84,7 +84,8 @@ def test_empty_support(case: Any) -> None:
     episode = replace(full, support_masks=masks, any_empty_support=True)
     image = arrays["eval_mode_empty_support_fg_prob_stride8"]
     check(variant, network(episode), episode, facts["results"]["eval_mode_empty_support"], image)
-    alone = network.predict(full.query_images[0], network.describe(full.support_images, masks))
+    support = network.describe(full.support_images, masks)
+    (alone,) = network.predict(full.query_images[0], [support])
     np.testing.assert_allclose(alone[0, ::8, ::8], image, **CLOSE)
 
 

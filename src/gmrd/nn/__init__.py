@@ -1,11 +1,6 @@
 """The network: encoder, descriptors, affinity maps, and how they are put together."""
 
-from gmrd.nn.network import (
-    GMRD,
-    Descriptors,
-    NetworkOutput,
-    SupportDescriptors,
-    build_network,
-)
+from gmrd.nn.build import build_network
+from gmrd.nn.network import GMRD, Descriptors, NetworkOutput, SupportDescriptors
 
 __all__ = ["GMRD", "Descriptors", "NetworkOutput", "SupportDescriptors", "build_network"]

@@ -8,17 +8,33 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+def unit_positions(features: Float[Tensor, "n c hf wf"]) -> Float[Tensor, "n hf wf c"]:
+    """Features of length one at every position, in float32, channels last."""
+    return F.normalize(features.permute(0, 2, 3, 1).float(), dim=3)
+
+
 def affinity_maps(
-    features: Float[Tensor, "n c hf wf"], descriptors: Float[Tensor, "n k c"]
+    positions: Float[Tensor, "n hf wf c"], descriptors: Float[Tensor, "n k c"]
 ) -> Float[Tensor, "n k hf wf"]:
-    """Cosine of the feature at every position with every descriptor."""
-    unit_features = F.normalize(features.flatten(2).float(), dim=1)
+    """Cosine of every position's feature with every descriptor (channels-last memory).
+
+    Args:
+        positions: from :func:`unit_positions`.
+        descriptors: of any length.
+    """
     unit_descriptors = F.normalize(descriptors, dim=2)
-    return torch.unflatten(unit_descriptors @ unit_features, 2, features.shape[2:])
+    flat = positions.flatten(1, 2) @ unit_descriptors.mT
+    return torch.unflatten(flat, 1, positions.shape[1:3]).permute(0, 3, 1, 2)
 
 
 class AffinityDecoder(nn.Module):
-    """Fuses K+2 affinity maps into one logit map; no layer has a bias."""
+    """Fuses K+2 affinity maps into one logit map; no layer has a bias.
+
+    Args:
+        n_descriptors: K.
+        n_hidden: channels before the last layer.
+        dropout: probability that one of them is dropped.
+    """
 
     def __init__(self, *, n_descriptors: int, n_hidden: int = 100, dropout: float = 0.1) -> None:
         super().__init__()

@@ -1,16 +1,18 @@
-"""Weights in the public research code's format: its names, and ours for them."""
+"""Weights in the public research code's format: read safely, fitted by name, written back."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from gmrd.errors import InputError
 from gmrd.nn.network import GMRD
 
-_RENAME = [
+_OURS = [
     (r"^encoder\.backbone\.conv1\.", "encoder.stem.0."),
     (r"^encoder\.backbone\.bn1\.", "encoder.stem.1."),
     (r"^encoder\.backbone\.(layer[123])\.", r"encoder.\1."),
@@ -27,38 +29,125 @@ _RENAME = [
     (r"_decoder\.res2\.", "_decoder.residual."),
     (r"_decoder\.down\.", "_decoder.head."),
 ]
+_THEIRS = [
+    (r"^encoder\.stem\.0\.", "encoder.backbone.conv1."),
+    (r"^encoder\.stem\.1\.", "encoder.backbone.bn1."),
+    (r"^encoder\.(layer[123])\.", r"encoder.backbone.\1."),
+    (r"^encoder\.threshold\.(layer4|fc)\.", r"encoder.backbone.\1."),
+    (r"^encoder\.reduce\.", "encoder.reduce1."),
+    (r"^encoder\.threshold\.linear\.", "encoder.reduce1d."),
+    (r"^foreground_decoder\.reduce\.", "decoder1.res1.0."),
+    (r"^background_decoder\.reduce\.", "decoder2.res1.0."),
+    (r"^foreground_decoder\.", "decoder1."),
+    (r"^background_decoder\.", "decoder2."),
+    (r"^(decoder[12])\.residual\.", r"\1.res2."),
+    (r"^(decoder[12])\.head\.", r"\1.down."),
+    (r"^foreground\.positions\.", "mlp1.reduce.0."),
+    (r"^background\.positions\.", "mlp2.reduce.0."),
+]
+_UNUSED = "encoder.reduce2.weight"
+"""The public code computes with it but never reads the result; this package has none."""
 
 
 def from_public_name(name: str) -> str:
     """Our name of a parameter of the public research code."""
-    for pattern, replacement in _RENAME:
-        name = re.sub(pattern, replacement, name)
-    return name
+    return _rename(name, _OURS)
 
 
-_UNUSED = {"encoder.reduce2.weight"}
-"""Computed but never read by the public code."""
+def to_public(network: GMRD) -> dict[str, Tensor]:
+    """The network's weights in the public format.
+
+    Raises:
+        InputError: the network has no threshold, which the format asks for.
+    """
+    if network.encoder.threshold is None:
+        raise InputError("the public format holds layer4 and the classifier: the network must be "
+                         "built with with_threshold=true")  # fmt: skip
+    paper = isinstance(network.foreground.activation, torch.nn.ReLU)
+    mix = "3" if paper else "2"
+    rename = [
+        *_THEIRS,
+        (r"^foreground\.mix\.", f"mlp1.reduce.{mix}."),
+        (r"^background\.mix\.", f"mlp2.reduce.{mix}."),
+    ]
+    public = {_rename(name, rename): value for name, value in network.state_dict().items()}
+    n_features, n_deep = network.encoder.reduce.out_channels, network.encoder.threshold.n_channels
+    return {**public, _UNUSED: torch.zeros(n_features, n_deep, 1, 1)}
 
 
 def load_public(network: GMRD, weights: Mapping[str, Tensor]) -> None:
-    """Load weights in the public code's format into a network built for them.
+    """Load weights in the public format into a network built for them.
+
+    A network without threshold leaves the threshold's weights aside.
 
     Raises:
-        InputError: a weight is missing, unknown or of another shape; the message names it.
+        InputError: a weight is missing, unknown or of another shape; the message names each.
     """
-    renamed = {from_public_name(name): value for name, value in weights.items()}
-    for name in _UNUSED:
-        renamed.pop(name, None)
+    ours = {name: from_public_name(name) for name in weights if name != _UNUSED}
+    if network.encoder.threshold is None:
+        ours = {k: v for k, v in ours.items() if not v.startswith("encoder.threshold.")}
     expected = network.state_dict()
-    if not expected.keys() & {"encoder.threshold.fc.weight"}:
-        renamed = {k: v for k, v in renamed.items() if not k.startswith("encoder.threshold.")}
-    problems = [f"missing: {name}" for name in expected.keys() - renamed.keys()]
-    problems += [f"unknown: {name}" for name in renamed.keys() - expected.keys()]
-    problems += [
-        f"{name} is {tuple(renamed[name].shape)}, the network has {tuple(expected[name].shape)}"
-        for name in expected.keys() & renamed.keys()
-        if renamed[name].shape != expected[name].shape
-    ]
+    problems = [f"{name} is missing" for name in expected.keys() - ours.values()]
+    for name, own in ours.items():
+        if own not in expected:
+            problems.append(f"{name} is unknown")
+        elif weights[name].shape != expected[own].shape:
+            problems.append(
+                f"{name} has shape {tuple(weights[name].shape)}, the network's is "
+                f"{tuple(expected[own].shape)}"
+            )
     if problems:
         raise InputError("the weights do not fit the network: " + "; ".join(sorted(problems)))
-    network.load_state_dict(renamed)
+    network.load_state_dict({own: weights[name] for name, own in ours.items()})
+
+
+def read_public(path: str | Path) -> dict[str, Tensor]:
+    """Read a checkpoint of the public code: tensors alone, whatever else the file may hold.
+
+    Raises:
+        InputError: no such file, or one that holds something else.
+    """
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"no checkpoint at {path}") from error
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be read as tensors alone ({error.__class__.__name__}): it is damaged, "
+            "or holds Python objects, which are never executed"
+        ) from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise InputError(f"{path} holds no state dict (names and tensors)")
+    return {name.removeprefix("module."): value for name, value in loaded.items()}
+
+
+def describe_public(weights: Mapping[str, Tensor]) -> dict[str, str | int]:
+    """The arguments of ``build_network`` that weights in the public format were trained with.
+
+    Raises:
+        InputError: they are not in that format; the message names what is missing.
+    """
+    needed = ("mlp1.reduce.0.weight", "mlp2.reduce.0.weight", "encoder.reduce1.weight")
+    missing = [name for name in needed if name not in weights]
+    if missing:
+        raise InputError(
+            f"these are not weights of the public GMRD code: {', '.join(missing)} is missing"
+        )
+    n_foreground, n_positions = weights[needed[0]].shape
+    depth = len({n.split(".")[3] for n in weights if n.startswith("encoder.backbone.layer3.")})
+    return {
+        "backbone": "resnet101" if depth > 6 else "resnet50",
+        "n_features": len(weights[needed[2]]),
+        "n_foreground": n_foreground,
+        "n_background": len(weights[needed[1]]),
+        "image_size": round(n_positions**0.5),
+        "variant": "head" if "mlp1.reduce.2.weight" in weights else "paper",
+    }
+
+
+def _rename(name: str, rules: list[tuple[str, str]]) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gmrd.nn.pooling import Fill, downsample_adjoint, pool_filled
+from gmrd.nn.pooling import Fill, pool_filled, upsample_adjoint
 from gmrd.types import Variant
 
 _EPS = 1e-5
@@ -60,6 +60,7 @@ class DescriptorGenerator(nn.Module):
         self, *, n_descriptors: int, image_size: int, dropout: float, variant: Variant
     ) -> None:
         super().__init__()
+        self.n_descriptors = n_descriptors
         self.positions = nn.Linear(image_size**2, n_descriptors)
         self.dropout = nn.Dropout(dropout)
         self.activation = nn.ReLU() if variant == "paper" else nn.Identity()
@@ -80,5 +81,5 @@ class DescriptorGenerator(nn.Module):
         generated = self.mix(self.activation(self.dropout(hidden)))
         weights = torch.stack([region, boundary], dim=1).float()
         weights = weights / (weights.sum(dim=(2, 3), keepdim=True) + _EPS)
-        means = downsample_adjoint(weights, size).flatten(2) @ flat.mT
+        means = upsample_adjoint(weights, size).flatten(2) @ flat.mT
         return torch.cat([generated.float().mT, means], dim=1)

@@ -13,11 +13,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import resnet
 
+from gmrd.nn.bottleneck import LeanBottleneck
+
 BACKBONES = {
     "resnet18": (resnet.BasicBlock, (2, 2, 2, 2)),
     "resnet34": (resnet.BasicBlock, (3, 4, 6, 3)),
-    "resnet50": (resnet.Bottleneck, (3, 4, 6, 3)),
-    "resnet101": (resnet.Bottleneck, (3, 4, 23, 3)),
+    "resnet50": (LeanBottleneck, (3, 4, 6, 3)),
+    "resnet101": (LeanBottleneck, (3, 4, 23, 3)),
 }
 
 
@@ -29,6 +31,7 @@ class Threshold(nn.Module):
 
     def __init__(self, layer4: nn.Sequential, fc: nn.Linear) -> None:
         super().__init__()
+        self.n_channels = fc.in_features
         self.layer4 = layer4
         self.fc = fc
         self.linear = nn.Linear(fc.out_features, 1)

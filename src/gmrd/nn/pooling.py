@@ -14,6 +14,7 @@ with 512 x 65,536 numbers per slice less to store and a sixteenth of the multipl
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -49,18 +50,31 @@ def fill_sources(
     return torch.where(inside, position, drawn)
 
 
-def downsample_adjoint(
-    rows: Float[Tensor, "n r h w"], size: tuple[int, int]
-) -> Float[Tensor, "n r hf wf"]:
-    """Uᵀ: the adjoint of the bilinear upsampling (align_corners) from ``size`` to h x w."""
-    n, r, h, w = rows.shape
-    adjoint: Tensor = torch.ops.aten.upsample_bilinear2d_backward(rows, [h, w], [n, r, *size], True)
-    return adjoint
+@lru_cache(maxsize=64)
+def _interpolation_matrix(
+    n_out: int, n_in: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Bilinear upsampling along one axis, corners aligned: (n_out, n_in), two taps a row."""
+    with torch.inference_mode(False), torch.no_grad():
+        eye = torch.eye(n_in, dtype=torch.float64).unsqueeze(0)
+        taps = F.interpolate(eye, size=n_out, mode="linear", align_corners=True)[0].T
+        return taps.to(device=device, dtype=dtype).contiguous()
 
 
-def upsample(maps: Float[Tensor, "n r hf wf"], size: tuple[int, int]) -> Float[Tensor, "n r h w"]:
-    """U: bilinear upsampling with aligned corners."""
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=True)
+def upsample(maps: Float[Tensor, "*n hf wf"], size: tuple[int, int]) -> Float[Tensor, "*n h w"]:
+    """U: bilinear upsampling with aligned corners, as two small matrix products."""
+    uy = _interpolation_matrix(size[0], maps.shape[-2], maps.device, maps.dtype)
+    ux = _interpolation_matrix(size[1], maps.shape[-1], maps.device, maps.dtype)
+    return uy @ (maps @ ux.T)
+
+
+def upsample_adjoint(
+    rows: Float[Tensor, "*n h w"], size: tuple[int, int]
+) -> Float[Tensor, "*n hf wf"]:
+    """Uᵀ: the adjoint of the upsampling from ``size`` to h x w."""
+    uy = _interpolation_matrix(rows.shape[-2], size[0], rows.device, rows.dtype)
+    ux = _interpolation_matrix(rows.shape[-1], size[1], rows.device, rows.dtype)
+    return uy.T @ (rows @ ux)
 
 
 class _FillPool(torch.autograd.Function):
@@ -71,14 +85,13 @@ class _FillPool(torch.autograd.Function):
         ctx: Any, weight: Tensor, sources: Tensor, shape: tuple[int, int], size: tuple[int, int]
     ) -> Tensor:
         ctx.save_for_backward(sources)
-        ctx.shape, ctx.size = shape, size
+        ctx.shape = shape
         pooled = weight.new_empty(len(sources), len(weight), *size)
         for i, source in enumerate(sources):
             for rows in range(0, len(weight), _ROWS):
                 block = weight[rows : rows + _ROWS]
                 folded = torch.zeros_like(block).scatter_add_(1, source.expand_as(block), block)
-                image = folded.view(1, -1, *shape)
-                pooled[i, rows : rows + _ROWS] = downsample_adjoint(image, size)[0]
+                pooled[i, rows : rows + _ROWS] = upsample_adjoint(folded.view(-1, *shape), size)
         return pooled
 
     @staticmethod
@@ -89,8 +102,8 @@ class _FillPool(torch.autograd.Function):
         for rows in range(0, grad.shape[1], _ROWS):
             block = grad_weight[rows : rows + _ROWS]
             for i, source in enumerate(sources):
-                image = upsample(grad[i : i + 1, rows : rows + _ROWS], ctx.shape)
-                filled = image[0].flatten(1).gather(1, source.expand_as(block))
+                image = upsample(grad[i, rows : rows + _ROWS], ctx.shape).flatten(1)
+                filled = image.gather(1, source.expand_as(block))
                 block.copy_(filled) if i == 0 else block.add_(filled)
         return grad_weight, None, None, None
 
@@ -122,12 +135,13 @@ def pool_filled(
     return pooled * inside.flatten(1).any(dim=1).to(pooled.dtype)[:, None, None]
 
 
-def _pool_mean(weight: Tensor, inside: Tensor, size: tuple[int, int]) -> Tensor:
+def _pool_mean(
+    weight: Float[Tensor, "k hw"], inside: Bool[Tensor, "n h w"], size: tuple[int, int]
+) -> Float[Tensor, "n k p"]:
+    """The expected fill: inside columns stay, the outside columns' sum meets the mean."""
     mask = inside.to(weight.dtype)
     mean = mask / mask.sum(dim=(1, 2), keepdim=True).clamp(min=1)
-    pooled_mean = downsample_adjoint(mean.unsqueeze(1), size).flatten(2)
-    outside = weight @ (1 - mask).flatten(1).T
-    kept = torch.stack(
-        [downsample_adjoint((weight.view(-1, *m.shape) * m)[None], size)[0] for m in mask]
-    )
-    return kept.flatten(2) + outside.T.unsqueeze(2) * pooled_mean
+    outside = (1 - mask).flatten(1) @ weight.T
+    rows = weight.view(-1, *mask.shape[1:])
+    kept = torch.stack([upsample_adjoint(rows * m, size) for m in mask])
+    return (kept + outside[:, :, None, None] * upsample_adjoint(mean, size).unsqueeze(1)).flatten(2)

@@ -1,0 +1,91 @@
+"""gmrd-predict: annotated scans and new scans in, the organs of the new scans out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from gmrd.cli.console import command
+from gmrd.errors import InputError
+
+console = Console()
+
+
+@command("predict")
+def main(cfg: DictConfig) -> None:
+    """Console entry point."""
+    from gmrd.predict.inputs import find_queries
+    from gmrd.predict.outputs import write_outputs, write_summary
+
+    pairs = support_pairs(cfg.support)
+    queries = find_queries(cfg.query, exclude=[file for pair in pairs for file in pair])
+    predictor = _predictor(cfg, pairs)
+    out, records = Path(cfg.out), []
+    for query in track(queries, "Segmenting", console=console):
+        found = predictor(query)
+        records.append(
+            write_outputs(found, out, probabilities=cfg.save_probabilities, page=cfg.page)
+        )
+        console.print(table(records[-1]))
+        for finding in found.findings:
+            console.print(f"[yellow]note:[/] {finding.text}", highlight=False)
+    about = {
+        "checkpoint": predictor.checkpoint,
+        "support": [[str(image), str(label)] for image, label in pairs],
+        "settings": OmegaConf.to_container(cfg, resolve=True),
+    }
+    write_summary(out / "summary.json", about, records)
+    console.print(f"Label maps, pictures, pages and summary.json: {out.resolve()}")
+
+
+def support_pairs(support: DictConfig) -> list[tuple[str, str]]:
+    """The K pairs of scan and label that the configuration names."""
+    images, labels = _listed(support.image), _listed(support.label)
+    if len(images) != len(labels):
+        raise InputError(
+            f"support.image names {len(images)} files and support.label {len(labels)}: every "
+            "support scan needs its own label map, in the same order"
+        )
+    return list(zip(images, labels, strict=True))
+
+
+def table(record: dict[str, Any]) -> Table:
+    """The organs of one scan, for the terminal."""
+    rows = Table(title=f"{record['name']} ({record['seconds']:.1f} s)", title_justify="left")
+    for heading in ("organ", "label", "volume / ml", "affinity"):
+        rows.add_column(heading, justify="left" if heading == "organ" else "right")
+    for organ, volume in record["volumes_ml"].items():
+        affinity = record["affinity"][organ]
+        rows.add_row(
+            organ,
+            str(record["label_values"][organ]),
+            f"{volume:.1f}",
+            "–" if affinity is None else f"{affinity:.2f}",
+        )
+    return rows
+
+
+def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]]) -> Any:
+    from gmrd.predict.geometry import TrainingGeometry
+    from gmrd.predict.intensity import Intensity
+    from gmrd.predict.segmentation import Options, Predictor
+
+    geometry, intensity = cfg.get("geometry"), cfg.get("intensity")
+    return Predictor(
+        pairs,
+        checkpoint=cfg.ckpt_path,
+        names=cfg.names and {int(value): str(name) for value, name in cfg.names.items()},
+        geometry=geometry and TrainingGeometry.from_record(geometry),
+        intensity=intensity and Intensity(**OmegaConf.to_container(intensity)),  # type: ignore[arg-type]
+        options=Options(**OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
+    )
+
+
+def _listed(value: str | ListConfig) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, ListConfig) else [str(value)]

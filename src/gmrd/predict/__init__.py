@@ -1,0 +1,1 @@
+"""From annotated scans to the organ in other scans, in the scans' own geometry."""

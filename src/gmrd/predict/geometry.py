@@ -1,0 +1,185 @@
+"""Between a scan's voxels and the slices that a network was trained on, there and back.
+
+Axes are permuted and flipped to the training's orientation, then each is interpolated on its
+own. An oblique scan keeps its obliqueness: it is handled in its own nearest axes, so the way
+back is the same road and nothing is lost to a rotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Num
+
+from gmrd.data.volume import spacing_of
+from gmrd.predict.scan import Scan
+
+THIN = 0.5
+"""Slices thinner than this share of the training's are averaged to the training's thickness."""
+
+
+@dataclass(frozen=True)
+class TrainingGeometry:
+    """How the volumes lay that a network was trained on.
+
+    Attributes:
+        orientation: nibabel's axis codes of (x, y, z), such as ``LAS``.
+        spacing: voxel size (z, y, x) in mm.
+        slice_shape: rows and columns of a slice.
+    """
+
+    orientation: str
+    spacing: tuple[float, float, float]
+    slice_shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, scan: Scan) -> TrainingGeometry:
+        """The geometry of a scan: what is assumed where a checkpoint does not tell."""
+        return cls(
+            "".join(nib.aff2axcodes(scan.affine)),
+            scan.spacing,
+            (*scan.image.shape[1:],),  # type: ignore[arg-type]
+        )
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> TrainingGeometry:
+        """From the plain data in a checkpoint or a configuration."""
+        z, y, x = (float(v) for v in record["spacing"])
+        rows, columns = (int(v) for v in record["slice_shape"])
+        return cls(str(record["orientation"]), (z, y, x), (rows, columns))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A scan's voxels and the training slices that cover them.
+
+    Attributes:
+        flips: nibabel's orientation transform of the (x, y, z) array, and back.
+        to_slices: per oriented axis (z, y, x), a matrix (slice positions, scan positions).
+        to_scan: per oriented axis (z, y, x), a matrix (scan positions, slice positions).
+        spacing: of the slices, (z, y, x) in mm.
+    """
+
+    flips: tuple[Num[np.ndarray, "3 2"], Num[np.ndarray, "3 2"]]
+    to_slices: tuple[Float32[np.ndarray, "_ _"], ...]
+    to_scan: tuple[Float32[np.ndarray, "_ _"], ...]
+    spacing: tuple[float, float, float]
+
+    @classmethod
+    def between(cls, scan: Scan, training: TrainingGeometry) -> Grid:
+        """Lay the training's slices over a scan, centre on centre."""
+        start = nib.io_orientation(scan.affine)
+        end = nib.orientations.axcodes2ornt(training.orientation)
+        there = nib.orientations.ornt_transform(start, end)
+        back = nib.orientations.ornt_transform(end, start)
+        oriented = scan.affine @ nib.orientations.inv_ornt_aff(there, scan.image.shape[::-1])
+        lengths = nib.orientations.apply_orientation(
+            np.empty(scan.image.shape[::-1], dtype=np.bool_), there
+        ).shape[::-1]
+        own = spacing_of(oriented)
+        thickness = training.spacing[0] if own[0] < THIN * training.spacing[0] else own[0]
+        spacing = (thickness, *training.spacing[1:])
+        counts = (max(1, round(lengths[0] * own[0] / thickness)), *training.slice_shape)
+        axes = [Axis(*sizes) for sizes in zip(lengths, own, counts, spacing, strict=True)]
+        return cls(
+            flips=(there, back),
+            to_slices=tuple(axis.resampling() for axis in axes),
+            to_scan=tuple(axis.reversed().resampling() for axis in axes),
+            spacing=spacing,
+        )
+
+    def slices(self, volume: Num[np.ndarray, "zs ys xs"]) -> Float32[np.ndarray, "z y x"]:
+        """A scan's values on the training's slices; beyond the scan, its lowest value."""
+        oriented = _orient(volume, self.flips[0]).astype(np.float32)
+        lowest = oriented.min()
+        return np.asarray(_resample(oriented - lowest, self.to_slices) + lowest)
+
+    def scan(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "zs ys xs"]:
+        """Probabilities on the training's slices brought to the scan's voxels; 0 beyond them."""
+        return _orient(_resample(probability, self.to_scan), self.flips[1])
+
+    def share_covered(self, body: Num[np.ndarray, "zs ys xs"]) -> float:
+        """Which share of a non-negative volume lies on the training's slices."""
+        inside = self.scan(np.ones([len(matrix) for matrix in self.to_slices], dtype=np.float32))
+        return float((body * (inside > 0.5)).sum() / max(float(body.sum()), 1e-12))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Two rows of equidistant positions with a common centre: a scan's and the slices'."""
+
+    n_from: int
+    step_from: float
+    n_to: int
+    step_to: float
+
+    def reversed(self) -> Axis:
+        """The way back."""
+        return Axis(self.n_to, self.step_to, self.n_from, self.step_from)
+
+    def resampling(self) -> Float32[np.ndarray, "to from"]:
+        """Linear interpolation as a matrix, smoothed where it leaves samples out.
+
+        Positions beyond the first and last sample are filled with zeros. Equal steps only
+        crop or pad by whole samples, so a volume of the training's geometry stays as it is.
+        """
+        step = self.step_to / self.step_from
+        if abs(step - 1) < 1e-3:
+            start = (
+                (self.n_from - self.n_to) // 2
+                if self.n_from >= self.n_to
+                else -((self.n_to - self.n_from) // 2)
+            )
+            position = start + np.arange(float(self.n_to))
+            step = 1.0
+        else:
+            position = (self.n_from - 1) / 2 + (np.arange(self.n_to) - (self.n_to - 1) / 2) * step
+        width = max(1.0, step)
+        reach = np.abs(position[:, None] - np.arange(self.n_from)[None]) / width
+        weights = np.clip(1 - reach, 0, None)
+        total = weights.sum(axis=1, keepdims=True)
+        inside = (position > -0.75) & (position < self.n_from - 0.25)
+        return np.asarray(
+            np.where(inside[:, None], weights / np.maximum(total, 1e-6), 0), dtype=np.float32
+        )
+
+
+def _orient(
+    volume: Num[np.ndarray, "z y x"], transform: Num[np.ndarray, "3 2"]
+) -> Num[np.ndarray, "zo yo xo"]:
+    turned = nib.orientations.apply_orientation(volume.transpose(2, 1, 0), transform)
+    return np.asarray(turned).transpose(2, 1, 0)
+
+
+def _resample(
+    volume: Float[np.ndarray, "z y x"], matrices: tuple[Float32[np.ndarray, "_ _"], ...]
+) -> Float32[np.ndarray, "zo yo xo"]:
+    moved = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
+    for axis, matrix in enumerate(matrices):
+        if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix))):
+            continue
+        moved = torch.tensordot(torch.from_numpy(matrix), moved, dims=([1], [axis]))
+        moved = moved.movedim(0, axis)
+    return np.ascontiguousarray(moved.numpy())
+
+
+def reorient(
+    volume: Num[np.ndarray, "z y x"], affine: Float[np.ndarray, "4 4"], orientation: str
+) -> Num[np.ndarray, "zo yo xo"]:
+    """A scan's array in another orientation, such as ``LPS``; no voxel changes its value."""
+    end = nib.orientations.axcodes2ornt(orientation)
+    return _orient(volume, nib.orientations.ornt_transform(nib.io_orientation(affine), end))
+
+
+def reoriented_spacing(
+    affine: Float[np.ndarray, "4 4"], orientation: str
+) -> tuple[float, float, float]:
+    """Voxel size (z, y, x) in mm of a scan's array once it is reoriented."""
+    end = nib.orientations.axcodes2ornt(orientation)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(affine), end)
+    return spacing_of(affine @ nib.orientations.inv_ornt_aff(turn, (1, 1, 1)))

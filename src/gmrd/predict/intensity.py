@@ -1,0 +1,31 @@
+"""Intensities as training saw them: outliers clipped, then z-scored over the volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """What is done to a scan's intensities before it is laid on the training's slices.
+
+    Attributes:
+        window: lowest and highest value kept, such as (-125, 275) HU for an abdominal CT.
+        clip_top_percent: share of the brightest voxels that are cut down to the next value,
+            as the field does with MRI; not used with a window.
+    """
+
+    window: tuple[float, float] | None = None
+    clip_top_percent: float = 0.0
+
+    def __call__(self, image: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
+        """The image with its outliers clipped."""
+        if self.window is not None:
+            return np.asarray(np.clip(image, *self.window))
+        if self.clip_top_percent <= 0:
+            return image
+        top = np.percentile(image, 100 - self.clip_top_percent)
+        return np.asarray(np.minimum(image, np.float32(top)))

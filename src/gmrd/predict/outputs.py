@@ -1,0 +1,80 @@
+"""The files that a prediction leaves: label map, probabilities, contact sheet, page, summary."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmrd.atomic import replacing
+from gmrd.pictures import side_by_side
+from gmrd.predict.result import Segmentation
+
+
+def write_outputs(
+    found: Segmentation, folder: Path, *, probabilities: bool = False, page: bool = True
+) -> dict[str, Any]:
+    """Write everything about one scan into ``folder`` and return its record.
+
+    ``<name>_seg.nii.gz`` is the label map, ``<name>.png`` the contact sheet, ``<name>.html`` a
+    page with all slices, and ``<name>_probability_<organ>.nii.gz`` a map per organ if asked for.
+    """
+    name = found.scan.name
+    files = {"labels": found.save(folder / f"{name}_seg.nii.gz").name}
+    if probabilities:
+        for value, probability in found.probabilities.items():
+            file = folder / f"{name}_probability_{found.names[value]}.nii.gz"
+            files[f"probability_{found.names[value]}"] = found.scan.save(file, probability).name
+    files["picture"] = f"{name}.png"
+    image, labels = upright(found)
+    side_by_side(
+        folder / files["picture"], image, {"prediction": labels}, dict(found.names), title=name
+    )
+    if page:
+        from gmrd.predict.page import write_page
+
+        files["page"] = f"{name}.html"
+        write_page(folder / files["page"], found)
+    return record(found) | {"files": files}
+
+
+def upright(found: Segmentation) -> tuple[np.ndarray, np.ndarray]:
+    """Image and labels as radiologists look at them: from below, the patient's front on top."""
+    from gmrd.predict.geometry import reorient
+
+    return (
+        reorient(found.scan.image, found.scan.affine, "LPS"),
+        reorient(found.labels, found.scan.affine, "LPS"),
+    )
+
+
+def record(found: Segmentation) -> dict[str, Any]:
+    """What the summary says of one scan; numbers only where there are some."""
+    return {
+        "name": found.scan.name,
+        "source": found.scan.source,
+        "shape_xyz": list(found.scan.image.shape[::-1]),
+        "spacing_xyz_mm": [round(v, 4) for v in found.scan.spacing[::-1]],
+        "volumes_ml": {organ: round(v, 2) for organ, v in found.volumes_ml.items()},
+        "label_values": {organ: value for value, organ in found.names.items()},
+        "affinity": {organ: _number(v) for organ, v in found.affinity.items()},
+        "similarity": [_number(v) for v in found.similarity],
+        "findings": [asdict(finding) for finding in found.findings],
+        "seconds": round(found.seconds, 2),
+    }
+
+
+def write_summary(path: Path, about: Mapping[str, Any], records: list[dict[str, Any]]) -> None:
+    """Write the JSON summary of a run."""
+    with replacing(path) as temporary:
+        text = json.dumps({"about": dict(about), "scans": records}, indent=2, allow_nan=False)
+        temporary.write_text(text + "\n")
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)

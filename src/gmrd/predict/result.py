@@ -1,0 +1,71 @@
+"""What a prediction is: the organs on the scan's own voxels, their volumes and the doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt
+from scipy import ndimage
+
+from gmrd.predict.judgement import Finding
+from gmrd.predict.scan import Scan
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The organs found in a scan, on the scan's own voxels.
+
+    Attributes:
+        scan: the query.
+        labels: label map (z, y, x) with the label values of the supports.
+        probabilities: label value to foreground probability (z, y, x).
+        names: label value to organ name.
+        volumes_ml: organ name to volume in millilitres.
+        findings: what speaks against trusting the result; empty if nothing does.
+        affinity: organ name to the affinity of what was found with the support, relative to
+            the support's with itself.
+        similarity: mean slice correlation of the query with each support once aligned.
+        seconds: time taken, without reading the files.
+    """
+
+    scan: Scan
+    labels: UInt[np.ndarray, "z y x"]
+    probabilities: Mapping[int, Float32[np.ndarray, "z y x"]] = field(repr=False)
+    names: Mapping[int, str]
+    volumes_ml: Mapping[str, float]
+    findings: tuple[Finding, ...]
+    affinity: Mapping[str, float]
+    similarity: tuple[float, ...]
+    seconds: float
+
+    def save(self, path: str | Path) -> Path:
+        """Write the label map as NIfTI with the scan's shape, affine and codes."""
+        return self.scan.save(Path(path), self.labels)
+
+
+def label_map(
+    probabilities: Mapping[int, Float32[np.ndarray, "z y x"]], *, largest_component: bool
+) -> UInt[np.ndarray, "z y x"]:
+    """One map of label values: where several organs claim a voxel, the most probable has it."""
+    values = list(probabilities)
+    stored = np.min_scalar_type(max(values))
+    best = np.full(next(iter(probabilities.values())).shape, 0.5, dtype=np.float32)
+    labels = np.zeros(best.shape, dtype=stored)
+    for value, probability in probabilities.items():
+        claimed = probability > best
+        labels[claimed] = value
+        best = np.where(claimed, probability, best)
+    if largest_component:
+        for value in values:
+            labels[(labels == value) & ~_largest(labels == value)] = 0
+    return labels
+
+
+def _largest(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    pieces, n_pieces = ndimage.label(mask)
+    if n_pieces <= 1:
+        return mask
+    return np.asarray(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax())

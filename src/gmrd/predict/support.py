@@ -1,0 +1,100 @@
+"""Annotated scans: read, checked against each other, and laid on the training's slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+
+from gmrd.data.volume import standardise
+from gmrd.errors import InputError
+from gmrd.predict.geometry import Grid, TrainingGeometry
+from gmrd.predict.intensity import Intensity
+from gmrd.predict.readers import read_label, read_scan
+from gmrd.predict.scan import Scan
+
+ScanLike = str | Path | Scan
+LabelLike = str | Path | np.ndarray
+
+
+@dataclass(frozen=True)
+class Support:
+    """A support scan on the training's slices, with its masks there.
+
+    Attributes:
+        image: z-scored.
+        masks: by label value.
+        step: mm between slices.
+        volumes_ml: of every label, measured on the scan's own voxels.
+    """
+
+    image: Float32[np.ndarray, "z y x"]
+    masks: Mapping[int, Bool[np.ndarray, "z y x"]]
+    step: float
+    volumes_ml: Mapping[int, float]
+
+    @classmethod
+    def lay(
+        cls,
+        scan: Scan,
+        label: Int[np.ndarray, "z y x"],
+        names: Mapping[int, str],
+        geometry: TrainingGeometry,
+        intensity: Intensity,
+    ) -> Support:
+        """Bring a scan and its label map to the training's slices.
+
+        Raises:
+            InputError: nothing of a label is left there.
+        """
+        grid = Grid.between(scan, geometry)
+        masks = {}
+        for value, name in names.items():
+            masks[value] = grid.slices((label == value).astype(np.float32)) > 0.5
+            if not masks[value].any():
+                raise InputError(
+                    f"{scan.source}: nothing of label {value} ({name}) is left on slices of "
+                    f"{geometry.slice_shape} pixels of {geometry.spacing[1]:g} mm: it is tiny, or "
+                    "far from the scan's centre"
+                )
+        return cls(
+            image=standardise(grid.slices(intensity(scan.image))),
+            masks=masks,
+            step=grid.spacing[0],
+            volumes_ml={v: float(np.count_nonzero(label == v)) * scan.voxel_ml for v in names},
+        )
+
+
+def read_pair(scan: ScanLike, label: LabelLike) -> tuple[Scan, Int[np.ndarray, "z y x"]]:
+    """A support scan and its label map, from files or arrays."""
+    image = scan if isinstance(scan, Scan) else read_scan(scan)
+    if isinstance(label, np.ndarray):
+        if label.shape != image.image.shape:
+            raise InputError(f"the label has shape {label.shape}, its scan {image.image.shape}")
+        return image, label.astype(np.int64)
+    return image, read_label(label, image)
+
+
+def label_names(
+    names: Mapping[int, str] | None, read: Sequence[tuple[Scan, Int[np.ndarray, "z y x"]]]
+) -> dict[int, str]:
+    """Label value to organ name; every support must hold every value.
+
+    Raises:
+        InputError: a label map is empty or lacks a value.
+    """
+    present = [int(v) for v in np.unique(read[0][1]) if v != 0]
+    if not present:
+        raise InputError(f"the label map of {read[0][0].source} is empty: it must show the organ")
+    chosen = {v: f"label_{v}" for v in present} if names is None else dict(names)
+    for scan, label in read:
+        absent = [value for value in chosen if not (label == value).any()]
+        if absent:
+            held = [int(v) for v in np.unique(label) if v]
+            raise InputError(
+                f"the label map of {scan.source} has no voxel of value {absent[0]}: it holds {held}"
+            )
+    return {int(value): str(name) for value, name in chosen.items()}

@@ -1,0 +1,108 @@
+"""gmrd-inspect: what a data root holds, what is wrong with it, and what that means."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from gmrd.cli.console import command
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.inspection.dataset import compare_cases, count_cases, inspect_cases
+from gmrd.data.inspection.findings import Finding, Portrait
+from gmrd.data.inspection.sheet import contact_sheet
+
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+console = Console()
+
+
+def inspect(
+    data: EpisodeDataModule, sheet: Path | None, *, n_jobs: int = 1
+) -> tuple[list[Portrait], list[Finding]]:
+    """Inspect a data set, print what was found and draw the contact sheet.
+
+    Returns:
+        The cases' portraits and all findings, the gravest first.
+    """
+    found = inspect_cases(data, n_jobs=n_jobs)
+    portraits = list(track(found, "Inspecting", count_cases(data), console=console))
+    findings = [f for p in portraits for f in p.findings] + compare_cases(data, portraits)
+    findings.sort(key=lambda f: list(STYLES).index(f.severity))
+    console.print(overview(data, portraits))
+    report(findings)
+    if sheet is not None:
+        contact_sheet(sheet, portraits, data.classes)
+        console.print(f"Contact sheet: {sheet}", highlight=False, soft_wrap=True)
+    return portraits, findings
+
+
+def overview(data: EpisodeDataModule, portraits: Sequence[Portrait]) -> Table:
+    """One row a case: geometry, supervoxels, and millilitres of every class."""
+    title = f"{data.name}: {len(portraits)} cases in {data.root}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    values = sorted({v for p in portraits for v in p.class_voxels} | set(data.classes))
+    for heading in ("case", "voxels", "mm", "lies", "super-\nvoxels"):
+        table.add_column(heading, no_wrap=True)
+    for value in values:
+        name = data.classes.get(value, "?").replace("_", "\n")
+        table.add_column(f"{value} {name}\nml", justify="right")
+    for portrait in portraits:
+        table.add_row(
+            portrait.case_id,
+            "×".join(map(str, portrait.shape or ())) or "unreadable",
+            "×".join(f"{size:.3g}" for size in portrait.spacing or ()),
+            portrait.orientation,
+            "" if portrait.n_supervoxels is None else str(portrait.n_supervoxels),
+            *(_millilitres(portrait, value) for value in values),
+        )
+    return table
+
+
+def report(findings: Sequence[Finding]) -> None:
+    """Print the findings; the same finding of several cases becomes one line."""
+    grouped: Mapping[tuple[str, str, str], list[str]] = {}
+    for finding in findings:
+        key = (finding.severity, _without_path(finding), finding.meaning)
+        grouped.setdefault(key, []).append(finding.case_id)  # type: ignore[attr-defined]
+    for (severity, what, meaning), cases in grouped.items():
+        where = f"case {', '.join(cases)}: " if any(cases) else ""
+        console.print(
+            f"[{STYLES[severity]}]{severity}[/] {escape(where + what)}\n    {escape(meaning)}",
+            highlight=False,
+        )
+    n_errors = sum(finding.severity == "error" for finding in findings)
+    n_warnings = sum(finding.severity == "warning" for finding in findings)
+    console.print(f"{n_errors} errors, {n_warnings} warnings", style="bold")
+
+
+def _without_path(finding: Finding) -> str:
+    """Missing supervoxels are one finding for all cases, though each has its own path."""
+    return "no supervoxels" if finding.what.startswith("no supervoxels") else finding.what
+
+
+def _millilitres(portrait: Portrait, value: int) -> str:
+    if portrait.spacing is None or value not in portrait.class_voxels:
+        return "-"
+    x, y, z = portrait.spacing
+    return f"{portrait.class_voxels[value] * x * y * z / 1000:.0f}"
+
+
+@command("inspect")
+def main(cfg: DictConfig) -> None:
+    """Console entry point; the status is 1 if there are errors."""
+    data = instantiate(cfg.data)
+    _, findings = inspect(data, Path(cfg.sheet) if cfg.sheet else None, n_jobs=cfg.n_jobs)
+    sys.exit(int(any(finding.severity == "error" for finding in findings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The checks of a whole data set: what only shows when its cases are compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from joblib import Parallel, delayed
+
+from gmrd.data.cases import CASE, Case, Layout, case_paths
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.inspection.case import CaseInspection
+from gmrd.data.inspection.findings import Finding, Portrait
+from gmrd.errors import InputError
+
+MAX_SPACING_RATIO = 1.5
+"""Voxel sizes of two cases that differ by more are worth a warning."""
+
+
+def inspect_cases(data: EpisodeDataModule, *, n_jobs: int = 1) -> Iterator[Portrait]:
+    """Inspect the cases one by one; those without a label too.
+
+    Raises:
+        InputError: If there is no image at all.
+    """
+    cases = _all_cases(data)
+    inspections = [
+        CaseInspection(case, data.classes, data.label_values, data.supervoxels, data.min_area)
+        for case in cases
+    ]
+    yield from Parallel(n_jobs=n_jobs, return_as="generator")(delayed(i.run)() for i in inspections)
+
+
+def count_cases(data: EpisodeDataModule) -> int:
+    """How many cases there are to inspect."""
+    return len(case_paths(data.root, data.layout.images))
+
+
+def _all_cases(data: EpisodeDataModule) -> list[Case]:
+    """All cases, whether or not their labels exist: a missing label is a finding here."""
+    layout = data.layout
+    paths = case_paths(data.root, layout.images)
+    if not paths:
+        raise InputError(
+            f"no images found: {data.root / layout.images} names no file. Set data.root to the "
+            f"folder that holds {layout.images}. {data.how_to_get}".strip()
+        )
+    return [
+        Case(
+            case_id=case_id,
+            image=path,
+            label=data.root / layout.labels.replace(CASE, case_id) if layout.labels else None,
+            pseudo_label=data.root / layout.pseudo_labels.replace(CASE, case_id),
+        )
+        for case_id, path in paths.items()
+    ]
+
+
+def compare_cases(data: EpisodeDataModule, portraits: Sequence[Portrait]) -> list[Finding]:
+    """Findings that concern the whole data set."""
+    return [
+        *_labels_without_image(data.root, data.layout),
+        *_empty_classes(data.classes, portraits),
+        *_unknown_values(data.classes, portraits),
+        *_odd_orientations(portraits),
+        *_odd_spacings(portraits),
+        *_changed_files(data.root, data.layout),
+        *_too_few(data, portraits),
+    ]
+
+
+def _labels_without_image(root: Path, layout: Layout) -> Iterator[Finding]:
+    if layout.labels:
+        images = case_paths(root, layout.images)
+        for case_id, path in case_paths(root, layout.labels).items():
+            if case_id not in images:
+                yield Finding(
+                    "warning",
+                    case_id,
+                    f"{path} has no image",
+                    f"the case is left out; expected {layout.images.replace(CASE, case_id)}",
+                )
+
+
+def _empty_classes(classes: Mapping[int, str], portraits: Sequence[Portrait]) -> Iterator[Finding]:
+    if not any(portrait.class_voxels for portrait in portraits):
+        return
+    for class_id, name in classes.items():
+        if not any(class_id in portrait.class_voxels for portrait in portraits):
+            yield Finding(
+                "error",
+                "",
+                f"no case holds class {class_id} ({name})",
+                "the ids in `classes` may not be those in the files: see the table, and "
+                "data.label_values",
+            )
+
+
+def _unknown_values(classes: Mapping[int, str], portraits: Sequence[Portrait]) -> Iterator[Finding]:
+    unknown = Counter(v for p in portraits for v in p.class_voxels if v not in classes)
+    if unknown:
+        listed = ", ".join(f"{value} (in {n} cases)" for value, n in sorted(unknown.items()))
+        yield Finding(
+            "note",
+            "",
+            f"the labels hold values that are no class: {listed}",
+            "they count as background in evaluation and do not exclude slices in setting 2",
+        )
+
+
+def _odd_orientations(portraits: Sequence[Portrait]) -> Iterator[Finding]:
+    codes = Counter(p.orientation for p in portraits if p.orientation)
+    if len(codes) < 2:
+        return
+    usual = codes.most_common(1)[0][0]
+    for portrait in portraits:
+        if portrait.orientation not in ("", usual):
+            yield Finding(
+                "warning",
+                portrait.case_id,
+                f"lies {portrait.orientation}, most cases {usual}",
+                "support and query would be mirrored or turned against each other: bring all to "
+                f"one orientation with preparation.orientation={usual}",
+            )
+
+
+def _odd_spacings(portraits: Sequence[Portrait]) -> Iterator[Finding]:
+    measured = [(p.case_id, p.spacing) for p in portraits if p.spacing]
+    for axis, name in enumerate("xyz"):
+        sizes = {case_id: spacing[axis] for case_id, spacing in measured}
+        if sizes and max(sizes.values()) > MAX_SPACING_RATIO * min(sizes.values()):
+            small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+            yield Finding(
+                "warning",
+                "",
+                f"voxels are {sizes[small]:.2f} mm along {name} in case {small} and "
+                f"{sizes[large]:.2f} mm in case {large}",
+                "organs differ in size by as much: resample with preparation.spacing",
+            )
+
+
+def _changed_files(root: Path, layout: Layout) -> Iterator[Finding]:
+    """Files that are no longer what the manifest says was prepared."""
+    path = root / "manifest.json"
+    records = json.loads(path.read_text()).get("cases", []) if path.is_file() else []
+    folders = [(root / p).parent for p in (layout.images, layout.pseudo_labels)]
+    for record in records:
+        for name, digest in record["sha256"].items():
+            file = next((f / name for f in folders if (f / name).is_file()), None)
+            if file is None or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+                gone = "is gone" if file is None else "was changed"
+                yield Finding(
+                    "warning",
+                    record["case_id"],
+                    f"{name} {gone} since it was prepared",
+                    "the manifest no longer describes the data; gmrd-prepare makes lost files anew",
+                )
+
+
+def _too_few(data: EpisodeDataModule, portraits: Sequence[Portrait]) -> Iterator[Finding]:
+    if data.folds is None and len(portraits) < data.n_folds:
+        yield Finding(
+            "error",
+            "",
+            f"{len(portraits)} cases cannot make {data.n_folds} folds",
+            "add cases or set data.n_folds lower",
+        )

@@ -1,0 +1,52 @@
+"""What an inspection finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Num
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the owner of the data should know.
+
+    Attributes:
+        severity: ``error`` stops training or evaluation or makes their figures meaningless;
+            ``warning`` may; a ``note`` is only good to know.
+        case_id: The case, or "" for the whole data set.
+        what: What was found.
+        meaning: What it means and what to do.
+    """
+
+    severity: Severity
+    case_id: str
+    what: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What an inspection notes of a case.
+
+    Attributes:
+        shape: Voxels (x, y, z).
+        spacing: Millimetres (x, y, z).
+        orientation: Axis codes such as LAS.
+        n_supervoxels: Number of supervoxels, None where there are none yet.
+        class_voxels: Voxels of every label value but 0.
+        picture: The slice with the largest labelled area, and its labels.
+    """
+
+    case_id: str
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    orientation: str = ""
+    n_supervoxels: int | None = None
+    class_voxels: dict[int, int] = field(default_factory=dict)
+    picture: tuple[Num[np.ndarray, "y x"], Num[np.ndarray, "y x"]] | None = None
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,168 @@
+"""gmrd-inspect: every kind of damage is found and named; a sound folder is not accused."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gmrd.cli.inspect import inspect
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.phantom import make_phantom
+from gmrd.data.supervoxel_files import make_supervoxels
+from gmrd.data.volume import read_image, save_like
+from gmrd.errors import InputError
+
+SUPERVOXELS = {"min_size": 200, "scale": 1.0, "sigma": 0.0}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four small phantom cases with their supervoxels."""
+    root = tmp_path_factory.mktemp("sound")
+    make_phantom(root, n_cases=4, seed=1, size=64)
+    for case in range(1, 5):
+        image = root / "phantom_normalized" / f"image_{case}.nii.gz"
+        target = root / "supervoxels_200" / f"superpix-MIDDLE_{case}.nii.gz"
+        make_supervoxels(str(case), image, target, SUPERVOXELS)
+    return root
+
+
+@pytest.fixture
+def root(sound: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(sound, tmp_path / "data"))
+
+
+def data_set(root: Path, **overrides: object) -> EpisodeDataModule:
+    settings: dict[str, object] = {
+        "name": "phantom",
+        "root": root,
+        "images": "phantom_normalized/image_{case}.nii.gz",
+        "labels": "phantom_normalized/label_{case}.nii.gz",
+        "pseudo_labels": "supervoxels_200/superpix-MIDDLE_{case}.nii.gz",
+        "classes": {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"},
+        "supervoxels": SUPERVOXELS,
+        "n_folds": 2,
+        "min_area": 20,
+    }
+    return EpisodeDataModule(**{**settings, **overrides})
+
+
+def found(root: Path, **overrides: object) -> list[tuple[str, str, str]]:
+    _, findings = inspect(data_set(root, **overrides), None)
+    return [(f.severity, f.case_id, f"{f.what}: {f.meaning}") for f in findings]
+
+
+def change(root: Path, kind: str, case: int, edit: Callable[[np.ndarray], np.ndarray]) -> None:
+    path = root / "phantom_normalized" / f"{kind}_{case}.nii.gz"
+    array, affine = read_image(path)
+    save_like(path, edit(array.copy()), affine)
+
+
+def test_sound_root_has_no_findings(root: Path, tmp_path: Path) -> None:
+    portraits, findings = inspect(data_set(root), tmp_path / "sheet.png")
+    assert findings == []
+    assert [p.case_id for p in portraits] == ["1", "2", "3", "4"]
+    assert all(p.n_supervoxels and p.class_voxels[1] for p in portraits)
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def with_nan(array: np.ndarray) -> np.ndarray:
+    array[0, 0, :3] = np.nan
+    return array
+
+
+def with_fraction(array: np.ndarray) -> np.ndarray:
+    array[3, 3, 3] = 0.5
+    return array
+
+
+DAMAGE = {
+    "NaN": ("image", with_nan, "error", "3 voxels that are NaN"),
+    "constant": ("image", lambda a: a * 0 + 7, "error", "the image is 7 everywhere"),
+    "shape": ("label", lambda a: a[:, :-1].astype(np.uint8), "error", "do not belong together"),
+    "fraction": ("label", with_fraction, "error", "holds the value 0.5"),
+    "reversed": ("label", lambda a: a[::-1].astype(np.uint8), "warning", "run against the slices"),
+    "absent": ("label", lambda a: (a * (a != 4)).astype(np.uint8), "warning", "no voxel is spleen"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_file(root: Path, name: str) -> None:
+    kind, edit, severity, text = DAMAGE[name]
+    change(root, kind, 2, edit)
+    hits = [f for f in found(root) if text in f[2]]
+    assert [(f[0], f[1]) for f in hits] == [(severity, "2")]
+
+
+def test_unreadable_and_missing_files(root: Path) -> None:
+    folder = root / "phantom_normalized"
+    (folder / "image_1.nii.gz").write_bytes(b"not an image")
+    (folder / "label_2.nii.gz").unlink()
+    (folder / "image_3.nii.gz").unlink()
+    (root / "supervoxels_200" / "superpix-MIDDLE_4.nii.gz").unlink()
+    findings = found(root)
+    assert any(s == "error" and c == "1" and "cannot be read" in t for s, c, t in findings)
+    assert any(s == "error" and c == "2" and "does not exist" in t for s, c, t in findings)
+    assert any(s == "warning" and c == "3" and "has no image" in t for s, c, t in findings)
+    assert any(s == "note" and c == "4" and "no supervoxels" in t for s, c, t in findings)
+
+
+def test_mirrored_label_and_odd_orientation(root: Path) -> None:
+    folder = root / "phantom_normalized"
+    label, affine = read_image(folder / "label_1.nii.gz")
+    mirrored = affine @ np.diag([-1.0, 1.0, 1.0, 1.0])
+    save_like(folder / "label_1.nii.gz", label.astype(np.uint8), mirrored)
+    for kind in ("image", "label"):
+        array, affine = read_image(folder / f"{kind}_2.nii.gz")
+        save_like(folder / f"{kind}_2.nii.gz", array, affine @ np.diag([1.0, 1.0, 2.0, 1.0]))
+        array, affine = read_image(folder / f"{kind}_3.nii.gz")
+        save_like(folder / f"{kind}_3.nii.gz", array, affine @ np.diag([1.0, -1.0, 1.0, 1.0]))
+    findings = found(root)
+    assert any(s == "error" and c == "1" and "may be mirrored" in t for s, c, t in findings)
+    assert any(s == "warning" and "along z in case 1 and 15.40 mm in case 2" in t
+               for s, _, t in findings)  # fmt: skip
+    assert any(s == "warning" and c == "3" and "lies RPS, most cases RAS" in t
+               for s, c, t in findings)  # fmt: skip
+
+
+def test_supervoxels_out_of_date_or_foreign_or_too_small(root: Path) -> None:
+    change(root, "image", 1, lambda a: a * 2)
+    path = root / "supervoxels_200" / "superpix-MIDDLE_2.nii.gz"
+    labels, affine = read_image(path)
+    save_like(path, labels.astype(np.int32), affine)
+    findings = found(root)
+    assert any(s == "warning" and c == "1" and "out of date" in t for s, c, t in findings)
+    assert any(s == "note" and c == "2" and "not made by gmrd" in t for s, c, t in findings)
+    assert any(s == "warning" and "no supervoxel has 5000 pixels" in t
+               for s, _, t in found(root, min_area=5000))  # fmt: skip
+
+
+def test_wrong_class_ids(root: Path) -> None:
+    findings = found(root, classes={1: "liver", 9: "pancreas"})
+    assert any(s == "error" and "no case holds class 9 (pancreas)" in t for s, _, t in findings)
+    assert any(s == "note" and "2 (in 4 cases), 3 (in 4 cases)" in t for s, _, t in findings)
+
+
+def test_no_images(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no images found"):
+        found(tmp_path)
+
+
+def test_real_folder_is_sound(chaost2: Path, tmp_path: Path) -> None:
+    data = data_set(
+        chaost2,
+        images="chaos_MR_T2_normalized/image_{case}.nii.gz",
+        labels="chaos_MR_T2_normalized/label_{case}.nii.gz",
+        pseudo_labels="supervoxels_5000/superpix-MIDDLE_{case}.nii.gz",
+        n_folds=5,
+        min_area=200,
+    )
+    portraits, findings = inspect(data, tmp_path / "sheet.png", n_jobs=2)
+    assert len(portraits) == 20
+    assert {p.orientation for p in portraits} == {"LAS"}
+    assert {f.what for f in findings} == {"the supervoxels were not made by gmrd"}

@@ -1,0 +1,81 @@
+"""The main job through its console commands, small: phantom to measured segmentation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+COMMANDS = Path(sys.executable).parent
+QUICK = ["size=48", "n_cases=6", "trainer.max_steps=4", "trainer.accelerator=cpu"]
+
+
+def run(command: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMANDS / command, *map(str, arguments)], cwd=cwd, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("demo")
+    done = run("gmrd-demo", "out=out", *QUICK, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "out", done.stdout
+
+
+def test_the_demo_prints_a_table_of_three_methods(demo: tuple[Path, str]) -> None:
+    _, printed = demo
+    for words in ("liver", "spleen", "mean", "GMRD", "untrained", "prototype"):
+        assert words in printed
+
+
+def test_predictions_lie_where_their_images_lie(demo: tuple[Path, str]) -> None:
+    out, _ = demo
+    predictions = sorted((out / "training" / "predictions").glob("*.nii.gz"))
+    assert predictions
+    for path in predictions:
+        case = path.name.split("_")[1]
+        image = nib.load(out / "data" / "phantom_normalized" / f"image_{case}")
+        predicted = nib.load(path)
+        np.testing.assert_allclose(predicted.affine, image.affine, atol=1e-5)
+        assert predicted.shape == image.shape
+        assert set(np.unique(predicted.dataobj)) <= {0, 1, 2, 3, 4}
+        assert (out / "training" / "pictures" / f"case_{case.split('.')[0]}.png").stat().st_size
+
+
+def test_scores_are_written_for_people_and_programs(demo: tuple[Path, str]) -> None:
+    out, _ = demo
+    with (out / "training" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    methods = {row["method"] for row in rows}
+    assert len(methods) == 3
+    summary = json.loads((out / "training" / "summary.json").read_text())
+    assert set(summary["methods"]) == methods
+    mean_of_rows = np.mean([float(r["dice"]) for r in rows if r["method"] == "GMRD"])
+    assert summary["methods"]["GMRD"]["dice"]["mean"] == pytest.approx(mean_of_rows, abs=1e-6)
+
+
+def test_a_checkpoint_is_evaluated_from_any_folder_and_scores_the_same(
+    demo: tuple[Path, str], tmp_path: Path
+) -> None:
+    out, _ = demo
+    done = run(
+        "gmrd-evaluate",
+        f"ckpt_path={out / 'training' / 'checkpoints' / 'last.ckpt'}",
+        "data=phantom",
+        f"data.root={out / 'data'}",
+        "baselines=false",
+        "hydra.run.dir=again",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    first = json.loads((out / "training" / "summary.json").read_text())["methods"]["GMRD"]
+    again = json.loads((tmp_path / "again" / "summary.json").read_text())["methods"]["GMRD"]
+    assert again == pytest.approx(first, nan_ok=True)

@@ -62,7 +62,7 @@ class OrderedPass {
     return any_open;
   }
 
-  // The costs, sorted, of the edges that lie ahead, of one voxel in `kSample`.
+  // The costs, sorted, of the edges that lie ahead, from a sample of the voxels.
   std::vector<double> sample(double from) const {
     std::vector<double> costs;
     for (Index a = 0; a < sets_.count(); a += sample_stride())
@@ -82,13 +82,25 @@ class OrderedPass {
   // so that they fit. False where those of cost `from` alone are too many.
   bool collect_batch(double from, double horizon, double& to) {
     const std::vector<double> costs = sample(from);
-    std::size_t keep = capacity_ / sample_stride() * 7 / 8;
-    for (;; keep = std::min(keep, costs.size()) / 2) {
-      to = keep < costs.size() ? std::min(costs[keep], horizon) : horizon;
-      if (keep == 0 || to <= from) to = next_cost(from);
-      if (collect(from, to)) return true;
+    const std::size_t keep = capacity_ / sample_stride() * 7 / 8;
+    to = keep < costs.size() ? std::min(costs[keep], horizon) : horizon;
+    to = std::max(to, next_cost(from));
+    while (!collect(from, to)) {
       if (to == next_cost(from)) return false;
+      to = std::max(median_found(), next_cost(from));
     }
+    return true;
+  }
+
+  // The median cost of the edges that the last collection found before it gave up.
+  double median_found() const {
+    std::vector<double> costs;
+    for (const Found& found : found_)
+      for (const std::vector<Edge>& edges : found)
+        for (const Edge& edge : edges) costs.push_back(edge.cost);
+    const auto middle = costs.begin() + static_cast<std::ptrdiff_t>(costs.size() / 2);
+    std::nth_element(costs.begin(), middle, costs.end());
+    return *middle;
   }
 
   // The batch in order of direction, then of slices: what the stable sort needs for its ties.
@@ -106,7 +118,7 @@ class OrderedPass {
                       found[d].push_back(edge);
                       ++count;
                     });
-        if (count > capacity_ / n_threads_) fits = false;
+        if (count > std::max<std::size_t>(1, capacity_ / n_threads_)) fits = false;
       }
     });
     batch_.clear();

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, SupportsFloat, SupportsInt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,7 +59,7 @@ def as_volume(image: ArrayLike) -> NDArray[Any]:
     return volume
 
 
-def slice_over_pixel(spacing: Sequence[float]) -> float:
+def slice_over_pixel(spacing: Iterable[SupportsFloat]) -> float:
     """Slice spacing over pixel spacing, of ``spacing`` (z, y, x) in millimetres.
 
     Slices are taken to have square pixels of the x spacing; a warning says so where they have not.
@@ -82,7 +82,7 @@ def slice_over_pixel(spacing: Sequence[float]) -> float:
 
 
 def check_parameters(
-    n_voxels: int, scale: float, sigma: float, min_size: int, n_threads: int
+    n_voxels: int, scale: float, sigma: float, min_size: SupportsInt, n_threads: int
 ) -> None:
     """Raise unless every parameter is in its range."""
     for name, value in (("scale", scale), ("sigma", sigma)):

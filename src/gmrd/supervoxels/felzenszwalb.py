@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, SupportsFloat, SupportsInt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,10 +19,10 @@ SCALE_UNIT = 1 / 255
 def felzenszwalb(
     image: ArrayLike,
     *,
-    spacing: Sequence[float] = (1.0, 1.0, 1.0),
-    scale: float = 1.0,
-    sigma: float = 0.0,
-    min_size: int = 5000,
+    spacing: Iterable[SupportsFloat] = (1.0, 1.0, 1.0),
+    scale: SupportsFloat = 1.0,
+    sigma: SupportsFloat = 0.0,
+    min_size: SupportsInt = 5000,
     n_threads: int = 1,
 ) -> NDArray[np.int32]:
     """Segment a volume on its anisotropic 26-neighbourhood graph.
@@ -54,6 +54,7 @@ def felzenszwalb(
     """
     volume = as_volume(image)
     ratio = slice_over_pixel(spacing)
+    scale, sigma = float(scale), float(sigma)
     check_parameters(volume.size, scale, sigma, min_size, n_threads)
     contiguous: NDArray[Any] = np.ascontiguousarray(volume, dtype=_working_type(volume.dtype))
     if sigma > 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import SupportsFloat, SupportsInt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,10 +30,10 @@ def rescale(image: ArrayLike) -> NDArray[np.float64]:
 def pseudo_labels(
     image: ArrayLike,
     *,
-    spacing: Sequence[float],
-    scale: float = 1.0,
-    sigma: float = 0.0,
-    min_size: int = 5000,
+    spacing: Iterable[SupportsFloat],
+    scale: SupportsFloat = 1.0,
+    sigma: SupportsFloat = 0.0,
+    min_size: SupportsInt = 5000,
     n_threads: int = 1,
 ) -> NDArray[np.int32]:
     """Supervoxels of the body, as the field trains on them.

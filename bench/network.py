@@ -1,0 +1,213 @@
+"""What the full-size network costs: time, peak memory and the floor, beside a plain port.
+
+    python bench/network.py                # 2-core CPU: some minutes, 8 GB
+    python bench/network.py --device cuda  # also steps a second in bf16, compiled, in batches
+
+Every measurement runs in a process of its own, so that its peak memory is its own. CPU time is
+given beside wall time: on a machine that does other work, it is the one to compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+PUBLIC = {
+    "training step": "17-20 s, 7 GB",
+    "evaluation, a slice": "5.7 s",
+}
+"""Measured once with the public research code on a 2-core CPU."""
+
+
+def episode(size: int = 256, n: int = 1, device: str = "cpu"):
+    from gmrd.types import Episode
+
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(n, 2, size, size, generator=generator)
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    mask = (((y - 120) / 40) ** 2 + ((x - 100) / 30) ** 2 < 1).expand(n, 1, size, size)
+    return Episode(image[:, :1], mask.float(), image[:, 1:], mask.long()).to(device)
+
+
+def build(kind: str):
+    from gmrd.nn import build_network
+
+    torch.manual_seed(0)
+    if kind == "lean":
+        return build_network(fill="cyclic")
+    from plain_network import PlainNetwork
+
+    return PlainNetwork(build_network(fill="cyclic", with_threshold=True))
+
+
+def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
+    work()
+    best = {"wall": float("inf"), "cpu": float("inf")}
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        best["wall"] = min(best["wall"], time.perf_counter() - wall)
+        best["cpu"] = min(best["cpu"], time.process_time() - cpu)
+    return {**best, "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+
+
+def train(kind: str, repeats: int) -> dict[str, float]:
+    from gmrd.losses import GMRDLoss
+
+    network, loss, batch = build(kind).train(), GMRDLoss(), episode()
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=5e-4)
+
+    def step() -> None:
+        loss(network(batch), batch)["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return timed(step, repeats)
+
+
+@torch.inference_mode()
+def evaluate(kind: str, repeats: int, n_slices: int = 8) -> dict[str, float]:
+    """A chunk: one support slice, ``n_slices`` query slices; the figures are for one slice."""
+    network, one = build(kind).eval(), episode()
+    support, mask = one.support_images, one.support_masks
+    queries = one.query_images[0].expand(n_slices, -1, -1)
+
+    def lean() -> None:
+        network.predict(queries, [network.describe(support, mask)])
+
+    def plain() -> None:
+        for query in queries:
+            network.predict(support[0, 0], mask[0, 0], query)
+
+    cost = timed(lean if kind == "lean" else plain, repeats)
+    return {**cost, "wall": cost["wall"] / n_slices, "cpu": cost["cpu"] / n_slices}
+
+
+@torch.inference_mode()
+def encode(_: str, repeats: int, n_slices: int = 8) -> dict[str, float]:
+    """The bare cost of encoding a query slice."""
+    network = build("lean").eval()
+    images = episode().query_images[0].expand(n_slices, -1, -1).contiguous()
+    cost = timed(lambda: network.encoder(images), repeats)
+    return {**cost, "wall": cost["wall"] / n_slices, "cpu": cost["cpu"] / n_slices}
+
+
+def floor(_: str, __: int) -> dict[str, float]:
+    """Multiplications of a step counted by torch, bytes it has to move, and this machine's rate."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network, batch = build("lean").eval(), episode()
+    with torch.no_grad(), FlopCounterMode(display=False) as forward:
+        network(batch)
+    with torch.no_grad(), FlopCounterMode(display=False) as slice_:
+        network.encoder(batch.query_images[0])
+    a, b = torch.randn(2048, 4096), torch.randn(4096, 4096)
+    rate = timed(lambda: a @ b, 5)
+    weights = sum(p.numel() for p in network.parameters()) * 4
+    return {
+        "step_tflop": 3 * forward.get_total_flops() / 1e12,
+        "slice_tflop": slice_.get_total_flops() / 1e12,
+        # read by the forward and backward pass; gradient written and read; momentum and
+        # weights read and written by the optimiser
+        "step_gb": 8 * weights / 1e9,
+        "gflops_wall": 2 * 2048 * 4096 * 4096 / rate["wall"] / 1e9,
+        "gflops_cpu": 2 * 2048 * 4096 * 4096 / rate["cpu"] / 1e9,
+    }
+
+
+def gpu(kind: str, batch_size: int) -> dict[str, float]:
+    """Steps a second on a GPU: ``lean`` (bf16, compiled) or ``plain`` (eager float32)."""
+    from gmrd.losses import GMRDLoss
+
+    lean = kind == "lean"
+    network = build(kind).train().cuda()
+    loss, batch = GMRDLoss().cuda(), episode(n=batch_size if lean else 1, device="cuda")
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=5e-4)
+    if lean:
+        network.compile()
+
+    def step() -> None:
+        with torch.autocast("cuda", torch.bfloat16, enabled=lean):
+            output = network(batch)
+        loss(output, batch)["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    for _ in range(5):
+        step()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(30):
+        step()
+    torch.cuda.synchronize()
+    steps = 30 / (time.perf_counter() - start)
+    memory = torch.cuda.max_memory_allocated() / 1e9
+    return {"steps_s": steps, "episodes_s": steps * len(batch.query_masks), "gb": memory}
+
+
+TASKS = {"train": train, "evaluate": evaluate, "encode": encode, "floor": floor, "gpu": gpu}
+
+
+def measure(task: str, kind: str, n: int, threads: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--task", task, "--kind", kind, "-n", str(n)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def report(threads: int, repeats: int) -> None:
+    print(f"{threads} threads, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
+    least = measure("floor", "lean", 1, threads)
+    print("floor: " + ", ".join(f"{name} {value:.2f}" for name, value in least.items()))
+    for title, task in (("training step", "train"), ("evaluation, a slice", "evaluate")):
+        rows = {kind: measure(task, kind, repeats, threads) for kind in ("lean", "plain")}
+        for kind, row in rows.items():
+            figures = f"{row['wall']:6.2f} s wall {row['cpu']:6.2f} s cpu {row['peak_gb']:5.2f} GB"
+            print(f"{title:20} {kind:6} {figures}", flush=True)
+        ratio = {key: rows["plain"][key] / rows["lean"][key] for key in rows["lean"]}
+        print(f"{title:20} ratio " + ", ".join(f"{key} {v:.2f}" for key, v in ratio.items()))
+        print(f"{title:20} public code, measured elsewhere: {PUBLIC[title]}")
+    row = measure("encode", "lean", repeats, threads)
+    print(f"{'encoding, a slice':20} bare   {row['wall']:6.2f} s wall {row['cpu']:6.2f} s cpu")
+
+
+def report_gpu() -> None:
+    if not torch.cuda.is_available():
+        print("no GPU at hand: nothing measured on one")
+        return
+    plain = measure("gpu", "plain", 1, 4)
+    print(f"plain eager float32, batch 1: {plain}")
+    for batch_size in (1, 4, 8):
+        lean = measure("gpu", "lean", batch_size, 4)
+        ratio = lean["episodes_s"] / plain["episodes_s"]
+        print(f"bf16 compiled, batch {batch_size}: {lean}, ratio {ratio:.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("-n", type=int, default=2, help="repeats (batch size on a GPU)")
+    parser.add_argument("--task", choices=TASKS)
+    parser.add_argument("--kind", choices=["lean", "plain"], default="lean")
+    options = parser.parse_args()
+    if options.task:
+        print(json.dumps(TASKS[options.task](options.kind, options.n)))
+    elif options.device == "cuda":
+        report_gpu()
+    else:
+        report(options.threads, options.n)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""gmrd-convert: weights of the public research code to a gmrd checkpoint, or back."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from gmrd.atomic import replacing
+from gmrd.cli.console import command
+from gmrd.errors import InputError
+from gmrd.module import GMRDModule, load_module
+from gmrd.nn.checkpoint import describe_public, load_public, read_public, to_public
+
+console = Console()
+
+
+def convert_to_gmrd(source: Path, out: Path, model: DictConfig) -> GMRDModule:
+    """Write a checkpoint that Lightning and ``load_module`` read, from public weights.
+
+    The weights say which network they belong to; the configuration says the rest.
+
+    Raises:
+        InputError: the source is missing, unsafe, of another format or does not fit.
+    """
+    weights = read_public(source)
+    found = describe_public(weights)
+    network = {**model.network, **found, "pretrained": None, "with_threshold": True}
+    loss = {**model.loss, "variant": found["variant"]}
+    module: GMRDModule = instantiate(model, network=network, loss=loss)
+    load_public(module.network, weights)
+    checkpoint = {
+        "state_dict": module.state_dict(),
+        "hyper_parameters": dict(module.hparams),
+        "pytorch-lightning_version": version("pytorch-lightning"),
+        "epoch": 0,
+        "global_step": 0,
+    }
+    with replacing(out) as temporary:
+        torch.save(checkpoint, temporary)
+    return module
+
+
+def convert_to_public(source: Path, out: Path) -> None:
+    """Write the network of a gmrd checkpoint as a state dict of the public code.
+
+    Raises:
+        InputError: the source is no gmrd checkpoint, or its network has no threshold.
+    """
+    weights = to_public(load_module(source).network)
+    with replacing(out) as temporary:
+        torch.save(weights, temporary)
+
+
+@command("convert")
+def main(cfg: DictConfig) -> None:
+    """Console entry point."""
+    source, out = Path(cfg.source), Path(cfg.out)
+    if cfg.to == "gmrd":
+        module = convert_to_gmrd(source, out, cfg.model)
+        n_weights = sum(p.numel() for p in module.network.parameters())
+        variant = module.hparams["network"]["variant"]
+        console.print(f"{out}: variant {variant}, {n_weights / 1e6:.1f} million weights")
+    elif cfg.to == "public":
+        convert_to_public(source, out)
+        console.print(f"{out}: weights in the public code's format")
+    else:
+        raise InputError(f"to={cfg.to} is neither gmrd nor public")

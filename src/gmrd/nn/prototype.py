@@ -13,8 +13,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gmrd.nn.encoder import Encoder
-
 SCALE = 20.0
 """Factor on the cosine before the softmax, as the field has it."""
 
@@ -27,9 +25,14 @@ class Prototypes(NamedTuple):
 
 
 class PrototypeMatching(nn.Module):
-    """Segments with a trained encoder and one prototype a region; nothing else is learned."""
+    """Segments with a trained encoder and one prototype a region; nothing else is learned.
 
-    def __init__(self, encoder: Encoder, *, image_size: int) -> None:
+    Args:
+        encoder: maps slices (n, h, w) to features (n, c, hf, wf), as ``gmrd.nn.encoder`` does.
+        image_size: side of the slices.
+    """
+
+    def __init__(self, encoder: nn.Module, *, image_size: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.image_size = image_size

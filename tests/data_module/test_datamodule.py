@@ -1,0 +1,203 @@
+"""The data module: refusals, folds, subsets, evaluation cases, caches, joined data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from gmrd.data.cache import VolumeCache
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.joined import JoinedDataModule
+from gmrd.data.phantom import make_phantom
+from gmrd.data.volume import read_image, save_like
+from gmrd.errors import InputError
+
+from .conftest import MakeData
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"root": None}, r"data.root is not set: set data.root=/path/to/phantom"),
+        ({"fold": 3}, r"fold=3 is out of range: choose 0 to 2"),
+        ({"fold": 2, "folds": [["1"], ["2"]]}, r"data.folds has 2"),
+        ({"folds": [["1", "99"]]}, r"not found: \['99'\]"),
+        ({"n_cases": 40}, r"not between 1 and the 6 cases"),
+        ({"exclude": [17]}, r"do not exist: \['17'\]"),
+        ({"labels": "phantom_normalized/truth_{case}.nii.gz"}, r"no label for case 1, 2"),
+        ({"images": "phantom_normalized/image.nii.gz"}, r"must hold \{case\} exactly once"),
+        ({"setting": 3}, r"setting=3 is neither 1 nor 2"),
+        ({"setting": 2, "group": 2}, r"data.group=2 does not exist"),
+        ({"setting": 2, "test_groups": []}, r"0 groups of test classes"),
+    ],
+)
+def test_refusals(make_data: MakeData, overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(make_data(**overrides).test_cases)
+
+
+def test_missing_root_says_how_to_get_the_data(make_data: MakeData, tmp_path: Path) -> None:
+    data = make_data(root=tmp_path / "none", how_to_get="Download it from there.")
+    with pytest.raises(InputError, match=r"does not exist.*data\.root.*Download it from there\."):
+        list(data.cases)
+
+
+def test_folds_and_subsets(make_data: MakeData) -> None:
+    data = make_data(fold=2)
+    assert [c.case_id for c in data.test_cases] == ["5", "6", "1"]
+    assert [c.case_id for c in data.train_cases] == ["2", "3", "4"]
+    data = make_data(exclude=[2], n_cases=4, folds=[["1", 3]])
+    assert [c.case_id for c in data.cases] == ["1", "3", "4", "5"]
+    assert [c.case_id for c in data.train_cases] == ["4", "5"]
+
+
+@pytest.mark.parametrize(
+    ("support", "n_shot", "expected"),
+    [
+        ("last", 1, {"1": ["3"], "2": ["3"]}),
+        (0, 1, {"2": ["1"], "3": ["1"]}),
+        ("rotate", 1, {"1": ["2"], "2": ["3"], "3": ["1"]}),
+        ("last", 2, {"1": ["2", "3"]}),
+    ],
+)
+def test_evaluation_cases(
+    make_data: MakeData, support: str | int, n_shot: int, expected: dict[str, list[str]]
+) -> None:
+    data = make_data(support=support, n_shot=n_shot, setting=2, group=1)
+    cases = list(data.evaluation_cases())
+    found = {c.query.case_id: [s.case_id for s in c.supports[2]] for c in cases}
+    assert found == expected
+    for case in cases:
+        assert set(case.supports) == {2, 3}
+        assert case.query.label is not None
+        assert case.query.image.shape[1:] == (64, 64)
+        assert case.query.spacing == pytest.approx((7.7, 5.0, 5.0))
+        assert abs(float(case.query.image.mean())) < 1e-3
+        assert abs(float(case.query.image.std()) - 1) < 1e-3
+
+
+def test_a_case_without_the_class_is_neither_support_nor_query(
+    make_data: MakeData, phantom_root: Path, tmp_path: Path
+) -> None:
+    for case in range(1, 7):
+        name = f"label_{case}.nii.gz"
+        label, affine = read_image(phantom_root / "phantom_normalized" / name)
+        label[(label == 4) & (case == 3)] = 0
+        save_like(tmp_path / name, label.astype(np.uint8), affine)
+    data = make_data(labels=str(tmp_path / "label_{case}.nii.gz"))
+    supports = {c.query.case_id: c.supports for c in data.evaluation_cases()}
+    assert [s.case_id for s in supports["1"][1]] == ["3"]
+    assert [s.case_id for s in supports["1"][4]] == ["2"]
+    assert 4 not in supports["2"]
+    with pytest.raises(InputError, match=r"class 4 \(spleen\) is in 2 cases of fold 0"):
+        list(make_data(labels=str(tmp_path / "label_{case}.nii.gz"), n_shot=2).evaluation_cases())
+
+
+def test_label_values_of_the_challenge(
+    make_data: MakeData, phantom_root: Path, tmp_path: Path
+) -> None:
+    values = {1: 200, 2: 500, 3: 600, 4: 4}
+    for case in range(1, 7):
+        name = f"label_{case}.nii.gz"
+        label, affine = read_image(phantom_root / "phantom_normalized" / name)
+        for class_id, value in values.items():
+            label[label == class_id] = value
+        save_like(tmp_path / name, label.astype(np.int16), affine)
+    pattern = str(tmp_path / "label_{case}.nii.gz")
+    data = make_data(labels=pattern, label_values={200: 1, 500: 2, 600: 3})
+    for plain, mapped in zip(make_data().cases, data.cases, strict=True):
+        expected, found = make_data().volume(plain).label, data.volume(mapped).label
+        assert expected is not None
+        assert found is not None
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(InputError, match=r"data\.label_values"):
+        next(iter(make_data(labels=pattern).evaluation_cases()))
+
+
+def test_cache_is_renewed_when_a_file_changes(make_data: MakeData, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    make_phantom(root, n_cases=6, seed=3, size=64)
+    data = make_data(
+        root=root, pseudo_labels="supervoxels/{case}.nii.gz", supervoxels={"min_size": 200}
+    )
+    data.prepare_data()
+    cache, case = data.episode_source().cache, data.train_cases[0]
+    first = cache.open(case)
+    assert isinstance(first.image, np.memmap)
+    entries = sorted(cache.folder.iterdir())
+    cache.open(case)
+    assert sorted(cache.folder.iterdir()) == entries
+    image, affine = read_image(case.image)
+    image[0] += 500
+    save_like(case.image, image, affine)
+    assert not np.array_equal(cache.open(case).image, first.image)
+    other = VolumeCache(cache.folder, 32)
+    assert other.open(case).image.shape[1:] == (32, 32)
+    assert not [p for p in cache.folder.iterdir() if p.name.startswith(".")]
+
+
+def test_missing_supervoxels_are_made_and_renewed(make_data: MakeData, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    make_phantom(root, n_cases=6, seed=3, size=64)
+    settings = {"root": root, "pseudo_labels": "supervoxels/{case}.nii.gz"}
+    make_data(**settings, supervoxels={"min_size": 200}).prepare_data()
+    files = sorted((root / "supervoxels").iterdir())
+    assert [f.name for f in files] == ["4.nii.gz", "5.nii.gz", "6.nii.gz"]
+    before = {f: f.stat().st_mtime_ns for f in files}
+    make_data(**settings, supervoxels={"min_size": 200}).prepare_data()
+    assert before == {f: f.stat().st_mtime_ns for f in files}
+    make_data(**settings, supervoxels={"min_size": 300}).prepare_data()
+    assert not any(before[f] == f.stat().st_mtime_ns for f in files)
+
+
+def test_joined_data_sets_are_drawn_alike(make_data: MakeData, tmp_path: Path) -> None:
+    other_root = tmp_path / "other"
+    make_phantom(other_root, n_cases=6, seed=9, size=96)
+    other = make_data(name="other", root=other_root, supervoxels={"min_size": 200})
+    main = make_data()
+    joined = JoinedDataModule(
+        joined={"other": other}, name="both", root=main.root, images=main.layout.images,
+        labels=main.layout.labels, pseudo_labels=main.layout.pseudo_labels, classes=main.classes,
+        n_folds=3, image_size=64, min_area=20, augmentation={}, cache_dir=tmp_path / "cache",
+    )  # fmt: skip
+    joined.prepare_data()
+    dataset = joined.episodes()
+    assert [source.name for source in dataset.sources] == ["both", "other"]
+    drawn = [int(np.random.default_rng([0, 0, i]).integers(2)) for i in range(200)]
+    assert 70 < sum(drawn) < 130
+    episodes = [dataset[i] for i in range(6)]
+    assert {e.support_images.shape for e in episodes} == {torch.Size([1, 1, 64, 64])}
+    assert [c.query.case_id for c in joined.evaluation_cases()] == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["chaost2", "sabs", "cmr", "prostate_mri", "chaos_ct", "phantom"])
+def test_every_data_config_builds(name: str, tmp_path: Path) -> None:
+    from gmrd.data.prepare.settings import Preparation
+
+    with initialize_config_module("gmrd.conf", version_base="1.3"):
+        cfg = compose(overrides=[f"+data={name}", f"data.root={tmp_path}"])
+    data = instantiate(cfg.data)
+    assert isinstance(data, EpisodeDataModule)
+    assert {c for group in data.test_groups for c in group} <= set(data.classes)
+    if data.preparation is not None:
+        Preparation(**data.preparation)
+    with pytest.raises(InputError, match=r"no images found.*data\.root"):
+        list(data.cases)
+
+
+def test_joined_config_builds(tmp_path: Path) -> None:
+    with initialize_config_module("gmrd.conf", version_base="1.3"):
+        cfg = compose(
+            overrides=["+data=chaost2_with_sabs", f"data.root={tmp_path}", "+fold=2",
+                       f"data.joined.sabs.root={tmp_path}"]
+        )  # fmt: skip
+    data = instantiate(cfg.data)
+    assert isinstance(data, JoinedDataModule)
+    assert data.joined["sabs"].fold == 2
+    assert data.joined["sabs"].supervoxels.min_size == 5000
+    assert data.joined["sabs"].layout.pseudo_labels.startswith("supervoxels_5000/")

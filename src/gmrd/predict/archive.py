@@ -1,0 +1,76 @@
+"""Opening a zip that somebody sent, without letting it write elsewhere or fill the disk."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from gmrd.errors import InputError
+
+MAX_FILES = 5000
+MAX_BYTES = 4 * 1024**3
+MAX_RATIO = 1032
+"""Deflate cannot do better, so a member that claims more lies about its size."""
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """A temporary folder with the content of a zip, removed afterwards.
+
+    Raises:
+        InputError: the archive is damaged, locked or too large, or a member is a link or would
+            land outside the folder; nothing is unpacked then.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path} is no zip that can be opened: {error}") from error
+    with archive, tempfile.TemporaryDirectory(prefix="gmrd-") as folder:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        _check(path, members)
+        for member in members:
+            _extract(path, archive, member, Path(folder))
+        yield Path(folder)
+
+
+def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    if len(members) > MAX_FILES:
+        raise InputError(f"{path} holds {len(members)} files, more than {MAX_FILES}: unpack it")
+    total = sum(member.file_size for member in members)
+    if total > MAX_BYTES:
+        raise InputError(
+            f"{path} would unpack to {total / 1e9:.1f} GB, more than {MAX_BYTES / 1e9:.1f}: "
+            "unpack it yourself if you trust it"
+        )
+    for member in members:
+        place = PurePosixPath(member.filename.replace("\\", "/"))
+        if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
+            raise InputError(
+                f"{path} holds {member.filename!r}, which would be written outside its folder: "
+                "the archive is hostile or damaged"
+            )
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise InputError(f"{path} holds the link {member.filename!r}: archive the file itself")
+        if member.flag_bits & 1:
+            raise InputError(f"{path} is locked with a password: unpack it first")
+        if member.file_size > MAX_RATIO * max(member.compress_size, 1) + 1024:
+            raise InputError(
+                f"{path}: {member.filename!r} claims {member.file_size:,} bytes out of "
+                f"{member.compress_size:,}: the archive is hostile or damaged"
+            )
+
+
+def _extract(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+    target = folder / PurePosixPath(member.filename.replace("\\", "/"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # zipfile stops at the size that the directory states, which was checked.
+        with archive.open(member) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+        raise InputError(f"{path}: {member.filename!r} cannot be unpacked: {error}") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from gmrd.nn import Descriptors
-from gmrd.nn.affinity import affinity_maps
+from gmrd.nn.affinity import affinity_maps, unit_positions
 from gmrd.pictures import save_figure
 from gmrd.types import Episode
 
@@ -70,7 +70,7 @@ class EpisodePictures(Callback):
         output = network(episode.to(module.device))
         features = network.encoder(episode.query_images[:, 0].to(module.device))
         network.train(was_training)
-        maps = affinity_maps(features, output.support.foreground)[0].float().cpu().numpy()
+        maps = affinity_maps(unit_positions(features), output.support.foreground)[0].float().cpu().numpy()
         figures = {
             "episode": episode_figure(episode, output.probabilities[0, 0, 1].float().cpu().numpy()),
             "affinity": affinity_figure(maps, self.n_maps),

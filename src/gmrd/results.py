@@ -88,3 +88,18 @@ def write_scores(cases: Sequence[ScoredCase], folder: Path, *, about: dict[str, 
     }
     with replacing(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def read_scores(path: Path) -> list[ScoredCase]:
+    """Read what :func:`write_scores` wrote to ``scores.csv``."""
+    with path.open(newline="") as file:
+        return [
+            ScoredCase(
+                method=row["method"],
+                organ=row["organ"],
+                case_id=row["case"],
+                support_ids=tuple(row["support"].split("+")),
+                score=CaseScore(**{name: float(row[name]) for name in SCORES}),
+            )
+            for row in csv.DictReader(file)
+        ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +13,11 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from gmrd.evaluation import EvaluationCase
 from gmrd.results import SCORES, ScoredCase
 
 N_SLICES = 3
 """Overlay slices a case."""
-
-
-class Query(Protocol):
-    """An evaluated case: what the overlays need of it."""
-
-    @property
-    def query(self) -> Any:
-        """The query volume with ``image`` and ``label``, both (z, y, x), and ``case_id``."""
 
 
 class CaseRecorder:
@@ -39,10 +32,13 @@ class CaseRecorder:
         self.rows: list[list[str | float]] = []
         self.overlays: list[tuple[NDArray[np.float32], dict[str, NDArray[np.uint8]], str]] = []
 
-    def add(self, case: Query, prediction: NDArray[np.uint8], scores: Sequence[ScoredCase]) -> None:
+    def add(
+        self, case: EvaluationCase, prediction: NDArray[np.uint8], scores: Sequence[ScoredCase]
+    ) -> None:
         """Keep a case's scores and a few of its slices."""
         self.rows += [list(score.row().values()) for score in scores]
-        truth = np.where(np.isin(case.query.label, list(self.names)), case.query.label, 0)
+        label = np.asarray(case.query.label)
+        truth = np.where(np.isin(label, list(self.names)), label, 0)
         labelled = np.flatnonzero(truth.any(axis=(1, 2)) | prediction.any(axis=(1, 2)))
         places = np.linspace(0, len(labelled) - 1, N_SLICES + 2)[1:-1].round().astype(int)
         for z in np.unique(labelled[places]) if len(labelled) else ():

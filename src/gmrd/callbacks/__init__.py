@@ -1,7 +1,7 @@
 """Lightning callbacks: what happens beside training, and survives its interruption."""
 
-from gmrd.callbacks.checkpoints import AtomicCheckpointIO, SaveOnTermination
+from gmrd.callbacks.checkpoints import AtomicCheckpointIO, SaveLast
 from gmrd.callbacks.episode_pictures import EpisodePictures
 from gmrd.callbacks.throughput import Throughput
 
-__all__ = ["AtomicCheckpointIO", "EpisodePictures", "SaveOnTermination", "Throughput"]
+__all__ = ["AtomicCheckpointIO", "EpisodePictures", "SaveLast", "Throughput"]

@@ -27,11 +27,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, temporary, storage_options)
 
 
-class SaveOnTermination(Callback):
-    """On SIGTERM, save ``last.ckpt`` at the end of the running step, and stop.
+class SaveLast(Callback):
+    """Saves ``last.ckpt`` when training ends, and on SIGTERM at the end of the running step.
 
     Schedulers send SIGTERM some time before they kill a job. The same command with
-    ``ckpt_path=auto`` then goes on where this one stopped.
+    ``ckpt_path=auto`` then goes on where this one stopped. The periodic checkpoints alone would
+    leave out the steps after the last of them.
 
     Args:
         dirpath: the folder of ``last.ckpt``.
@@ -39,6 +40,28 @@ class SaveOnTermination(Callback):
 
     def __init__(self, dirpath: str | Path) -> None:
         self.path = Path(dirpath) / "last.ckpt"
+        self._terminating = False
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Put a SIGTERM off until the gradients that are being accumulated have been used.
+
+        No checkpoint holds them, and the batch norms have already seen their episodes.
+        """
+        connector = trainer._signal_connector
+        self._terminating |= connector.received_sigterm
+        step_is_whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        connector.received_sigterm = self._terminating and step_is_whole
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the trained network."""
+        trainer.save_checkpoint(self.path)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -46,16 +69,3 @@ class SaveOnTermination(Callback):
         """Save if the exception is Lightning's translation of SIGTERM."""
         if isinstance(exception, SIGTERMException):
             trainer.save_checkpoint(self.path)
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Forget a half-accumulated step, whose gradients no checkpoint holds.
-
-        Resuming draws its episodes again, and Lightning's batch count has to agree.
-        """
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        started_on = progress["current"]["ready"] % trainer.accumulate_grad_batches
-        for counts in (progress["current"], progress["total"]):
-            for name in ("ready", "started", "processed", "completed"):
-                counts[name] -= started_on

@@ -52,5 +52,5 @@ class Throughput(Callback):
             peak = torch.cuda.max_memory_allocated(pl_module.device)
             measured["throughput/peak_memory_gib"] = peak / 2**30
         for logger in trainer.loggers:
-            logger.log_metrics(measured, step=trainer.global_step)
+            logger.log_metrics(measured, step=trainer.global_step - 1)  # as Lightning counts
         self.on_train_start(trainer, pl_module)

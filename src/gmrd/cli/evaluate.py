@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def score_fold(
     output_dir: Path,
     *,
     watch: Watch | None = None,
+    also_about: Mapping[str, object] | None = None,
 ) -> dict[str, float]:
     """Score a module on its data module's fold; print, write and return what came out.
 
@@ -74,7 +75,7 @@ def score_fold(
             {class_id: datamodule.classes[class_id] for class_id in case.supports},
             title=f"{datamodule.name}, case {case.query.case_id}",
         )
-    about = _about(module, datamodule, settings)
+    about = _about(module, datamodule, settings) | dict(also_about or {})
     write_scores(scores, output_dir, about=about)
     console.print(rich_table(scores, ", ".join(f"{k} {v}" for k, v in about.items())))
     console.print(f"Scores, pictures and predictions: {output_dir}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from gmrd.atomic import replacing
 from gmrd.cli.console import command
@@ -48,9 +50,14 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
         if cfg.evaluate and trainer.is_global_zero:
             choose_weights(cfg.evaluation.weights, trainer, module)
             recorder = CaseRecorder(scored.classes)
-            metrics |= score_fold(module, scored, cfg.evaluation, output_dir, watch=recorder.add)
+            metrics |= score_fold(
+                module, scored, cfg.evaluation, output_dir,
+                watch=recorder.add, also_about={"trained_on": datamodule.name},
+            )  # fmt: skip
             recorder.record(trainer.loggers, metrics, trainer.global_step)
         record_checkpoints(trainer.loggers, output_dir / "checkpoints", metrics)
+    except SIGTERMException as terminated:  # saved by gmrd.callbacks.SaveLast
+        raise SystemExit(128 + signal.SIGTERM) from terminated
     finally:
         close(trainer.loggers)
     objects = {"cfg": cfg, "datamodule": datamodule, "module": module, "trainer": trainer}

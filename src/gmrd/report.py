@@ -1,0 +1,135 @@
+"""One page to judge a method by: the table, and the best, median and worst case of every organ."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from gmrd.atomic import replacing
+from gmrd.crossvalidation import CrossValidation, FinishedRun
+from gmrd.pictures import save_figure
+from gmrd.results import SCORES, ScoredCase
+from gmrd.tables import rows
+
+RANKS = ("best", "median", "worst")
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: 1rem 0 }
+td, th { padding: .2rem .7rem; text-align: right }
+th { border-bottom: 1px solid #888 } td:first-child, th:first-child { text-align: left }
+img { max-width: 100% } dl { display: grid; grid-template-columns: max-content auto; gap: 0 1rem }
+"""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A case to show: the slice with most of the organ, truth and prediction on it."""
+
+    title: str
+    image: NDArray[np.floating]
+    truth: NDArray[np.bool_]
+    prediction: NDArray[np.bool_]
+
+
+def ranked(runs: Sequence[FinishedRun], organ: str) -> dict[str, tuple[FinishedRun, ScoredCase]]:
+    """The best, median (the lower of two) and worst case by Dice, of the first seed."""
+    seed = min(run.place[0] for run in runs)
+    pairs = [
+        (run, case)
+        for run in runs
+        if run.place[0] == seed
+        for case in run.cases
+        if case.organ == organ and not np.isnan(case.score.dice)
+    ]
+    pairs.sort(key=lambda pair: -pair[1].score.dice)
+    return dict(zip(RANKS, (pairs[0], pairs[len(pairs) // 2], pairs[-1]), strict=True))
+
+
+def panel(
+    title: str,
+    image: NDArray[np.floating],
+    truth: NDArray[np.bool_],
+    prediction: NDArray[np.bool_],
+) -> Panel:
+    """Choose the slice of a (z, y, x) case."""
+    z = int(truth.sum(axis=(1, 2)).argmax())
+    return Panel(f"{title}, z = {z}", image[z], truth[z], prediction[z])
+
+
+def cases_figure(panels: Mapping[str, Sequence[Panel]], title: str) -> Figure:
+    """Organs in rows; best, median and worst in columns; truth solid, prediction dashed."""
+    figure = Figure(figsize=(9.6, 3.4 * len(panels) + 0.6), layout="constrained")
+    axes = figure.subplots(len(panels), len(RANKS), squeeze=False)
+    for row, shown in zip(axes, panels.values(), strict=True):
+        for axis, found in zip(row, shown, strict=True):
+            low, high = np.percentile(found.image, [1, 99.5])
+            axis.imshow(found.image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+            for mask, colour, line in (
+                (found.truth, "#56B4E9", "solid"),
+                (found.prediction, "#E69F00", "dashed"),
+            ):
+                if mask.any():
+                    axis.contour(mask, [0.5], colors=colour, linestyles=line, linewidths=1.3)
+            axis.set_title(found.title, fontsize=8)
+            axis.set_axis_off()
+    figure.suptitle(f"{title}\ntruth blue, prediction orange (dashed)", fontsize=9)
+    return figure
+
+
+def write_page(
+    result: CrossValidation,
+    runs: Sequence[FinishedRun],
+    figure: Figure | None,
+    folder: Path,
+) -> Path:
+    """Write ``report.html``, which needs no other file, and ``cases.png``; returns the page."""
+    parts = ["<h1>Cross-validation</h1>", _conditions(result), _table(result)]
+    if figure is not None:
+        picture = save_figure(figure, folder / "cases.png")
+        data = base64.b64encode(picture.read_bytes()).decode()
+        parts.append("<h2>Best, median and worst cases</h2>")
+        parts.append(f'<img alt="cases" src="data:image/png;base64,{data}">')
+    parts += ["<h2>All cases</h2>", _all_cases(runs)]
+    head = f'<meta charset="utf-8"><title>Cross-validation</title><style>{STYLE}</style>'
+    page = f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+    path = folder / "report.html"
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def _conditions(result: CrossValidation) -> str:
+    items = (
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd>"
+        for name, value in result.about.items()
+    )
+    return f"<dl>{''.join(items)}</dl><p>Mean ± standard deviation over folds and seeds.</p>"
+
+
+def _table(result: CrossValidation) -> str:
+    return _html_table(["", *result.organs], rows(result))
+
+
+def _all_cases(runs: Sequence[FinishedRun]) -> str:
+    body = [
+        [*map(str, run.place), case.organ, case.case_id, "+".join(case.support_ids)]
+        + [f"{getattr(case.score, name):.3f}" for name in SCORES]
+        for run in runs
+        for case in run.cases
+    ]
+    return _html_table(["seed", "fold", "organ", "case", "support", *SCORES], body)
+
+
+def _html_table(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return f"<table>{line('th', heading)}{''.join(line('td', row) for row in body)}</table>"

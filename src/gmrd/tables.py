@@ -1,0 +1,90 @@
+"""The cross-validated table on the console and as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from gmrd.atomic import replacing
+from gmrd.crossvalidation import Cell, CrossValidation
+
+# Score, heading, factor (fractions are shown in per cent).
+SHOWN = (
+    ("dice", "Dice %", 100.0),
+    ("iou", "IoU %", 100.0),
+    ("hd95", "HD95 mm", 1.0),
+    ("assd", "ASSD mm", 1.0),
+)
+
+
+def rows(result: CrossValidation) -> list[list[str]]:
+    """The table's body: a heading, then a text for each organ and the mean."""
+    body = [
+        [heading, *(cell_text(cell, factor) for cell in result.cells[name].values())]
+        for name, heading, factor in SHOWN
+    ]
+    if result.published:
+        published = [result.published.get(organ) for organ in result.organs]
+        body.insert(1, ["published Dice %", *("" if v is None else f"{v:.2f}" for v in published)])
+    return body
+
+
+def cell_text(cell: Cell, factor: float) -> str:
+    """Mean ± sd, and how many cases have no such score."""
+    if np.isnan(cell.mean):
+        return "–"
+    text = f"{factor * cell.mean:.2f}"
+    if not np.isnan(cell.sd):
+        text += f" ± {factor * cell.sd:.2f}"
+    return text + (f" ({cell.undefined} undefined)" if cell.undefined else "")
+
+
+def rich_table(result: CrossValidation) -> Table:
+    """For the console."""
+    table = Table(title=result.title, title_justify="left")
+    table.add_column("mean ± sd over folds and seeds")
+    for organ in result.organs:
+        table.add_column(organ, justify="right")
+    for row in rows(result):
+        table.add_row(*row)
+    return table
+
+
+def markdown(result: CrossValidation) -> str:
+    """A heading of the conditions and the table."""
+    lines = [f"- {name}: {value}" for name, value in result.about.items()]
+    lines += ["", "Mean ± standard deviation over folds and seeds of the mean over cases.", ""]
+    lines += ["| | " + " | ".join(result.organs) + " |", "|---" * (len(result.organs) + 1) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows(result)]
+    return "\n".join(lines) + "\n"
+
+
+def write_tables(result: CrossValidation, folder: Path) -> None:
+    """Write ``table.md``, ``table.csv`` (a row per score and organ) and ``table.json``."""
+    with replacing(folder / "table.md") as temporary:
+        temporary.write_text(markdown(result))
+    record = {
+        "about": dict(result.about),
+        "scores": {
+            name: {organ: _plain(cell) for organ, cell in row.items()}
+            for name, row in result.cells.items()
+        },
+        "published_dice_per_cent": dict(result.published),
+    }
+    with replacing(folder / "table.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    with replacing(folder / "table.csv") as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["score", "organ", "mean", "sd", "n_runs", "undefined"])
+        for name, row in result.cells.items():
+            writer.writerows([name, organ, *_plain(cell).values()] for organ, cell in row.items())
+
+
+def _plain(cell: Cell) -> dict[str, float | int | None]:
+    """The cell with null for what does not exist, as JSON has no nan."""
+    return {k: None if np.isnan(v) else v for k, v in asdict(cell).items()}

@@ -1,0 +1,157 @@
+"""Training through its configuration: what it leaves, and how it goes on after an interruption."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from gmrd.errors import InputError
+from gmrd.module import load_module
+
+from .conftest import Command, Train
+
+QUIET = ("evaluate=false", "~callbacks.pictures", "trainer.limit_val_batches=0", "logger=csv")
+
+
+def checkpoint(folder: Path, name: str = "last") -> dict[str, Any]:
+    loaded: dict[str, Any] = torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)
+    return loaded
+
+
+def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
+    """Weights, optimiser, schedule and step are equal bit for bit."""
+    assert a["global_step"] == b["global_step"]
+    assert a["lr_schedulers"] == b["lr_schedulers"]
+    for x, y in ((a["state_dict"], b["state_dict"]), *zip(_states(a), _states(b), strict=True)):
+        assert x.keys() == y.keys()
+        assert all(torch.equal(x[name], y[name]) for name in x)
+
+
+def _states(found: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
+    return list(found["optimizer_states"][0]["state"].values())
+
+
+def test_a_run_leaves_all_that_is_needed_to_judge_it(train: Train, tmp_path: Path) -> None:
+    metrics, _ = train(tmp_path, "logger=csv")
+    assert {"test/dice", "test/dice_liver", "test/iou", "val/pseudo_dice"} <= metrics.keys()
+    config = OmegaConf.load(tmp_path / "config.yaml")
+    assert config.model.network.image_size == 64
+    assert OmegaConf.to_yaml(config, resolve=False).find("${") == -1
+    assert checkpoint(tmp_path)["global_step"] == 6
+    assert checkpoint(tmp_path, "best")["global_step"] in (3, 6)
+    load_module(tmp_path / "checkpoints/best.ckpt")
+    rows = list(csv.DictReader((tmp_path / "csv/metrics.csv").open()))
+    logged = {name for row in rows for name, value in row.items() if value}
+    assert {f"train/{part}_loss" for part in ("query", "align", "auxiliary")} <= logged
+    assert {"throughput/episodes_per_second", "throughput/data_wait_fraction"} <= logged
+    assert float(next(r["test/dice"] for r in rows if r["test/dice"])) == metrics["test/dice"]
+    pictures = {path.name for path in (tmp_path / "training_pictures").iterdir()}
+    assert {"episode_000003.png", "affinity_000006.png", "descriptors_000006.png"} <= pictures
+    about = json.loads((tmp_path / "summary.json").read_text())["about"]
+    assert (about["variant"], about["exclusion"], about["support"]) == ("paper", "any", "last")
+
+
+def test_the_best_weights_are_those_that_validated_best(train: Train, tmp_path: Path) -> None:
+    _, objects = train(tmp_path, "evaluation.weights=best", "logger=csv", "~callbacks.pictures")
+    best = checkpoint(tmp_path, "best")["state_dict"]
+    module: Any = objects["module"]
+    assert all(torch.equal(value, best[name]) for name, value in module.state_dict().items())
+
+
+def test_best_weights_need_a_validation(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"val_check_interval"):
+        train(tmp_path, *QUIET, "evaluate=true", "evaluation.weights=best", "trainer.max_steps=1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("trainer.accumulate_grad_batches=2",),
+        ("callbacks=ema", "~callbacks.pictures"),
+        ("trainer.precision=bf16-mixed",),
+    ],
+    ids=["accumulation", "ema", "bf16"],
+)
+def test_resumed_equals_uninterrupted(
+    train: Train, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    quiet = [o for o in QUIET if not (o.startswith("~") and "callbacks=ema" in options)]
+    train(tmp_path / "whole", *quiet, *options)
+    train(tmp_path / "parts", *quiet, *options, "trainer.max_steps=3")
+    train(tmp_path / "parts", *quiet, *options, "ckpt_path=auto")
+    assert_same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts"))
+
+
+def test_averaged_weights_are_not_the_last_ones(train: Train, tmp_path: Path) -> None:
+    _, objects = train(tmp_path, "evaluate=false", "callbacks=ema", "logger=csv")
+    saved = checkpoint(tmp_path)
+    name = "network.foreground.mix.weight"
+    assert not torch.equal(saved["state_dict"][name], saved["current_model_state"][name])
+    module: Any = objects["module"]
+    assert torch.equal(module.state_dict()[name], saved["state_dict"][name])
+
+
+SIGNALLED = """
+import os, signal
+from pytorch_lightning import Callback
+
+class At(Callback):
+    def __init__(self, step, name):
+        self.step, self.signal = step, getattr(signal, name)
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.signal)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "options", "saved_step"),
+    [
+        ("SIGKILL", -signal.SIGKILL, ("trainer.max_steps=8",), 4),
+        ("SIGTERM", 143, ("trainer.max_steps=8", "trainer.accumulate_grad_batches=2"), 6),
+    ],
+)
+def test_a_killed_training_goes_on_bit_for_bit(
+    train: Train,
+    command: Command,
+    tmp_path: Path,
+    name: str,
+    status: int,
+    options: tuple[str, ...],
+    saved_step: int,
+) -> None:
+    """SIGKILL leaves the last periodic checkpoint; SIGTERM ends the running step and saves."""
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+    killed = tmp_path / "killed"
+    run = command(
+        "gmrd.cli.train", *QUIET, *options, f"hydra.run.dir={killed}",
+        "+callbacks.signal._target_=signalled.At", "+callbacks.signal.step=5",
+        f"+callbacks.signal.name={name}",
+    )  # fmt: skip
+    assert run.returncode == status, run.stderr
+    assert checkpoint(killed)["global_step"] == saved_step
+    train(killed, *QUIET, *options, "ckpt_path=auto")
+    train(tmp_path / "whole", *QUIET, *options)
+    assert_same(checkpoint(killed), checkpoint(tmp_path / "whole"))
+
+
+def test_resuming_keeps_the_earlier_curves(train: Train, tmp_path: Path) -> None:
+    train(tmp_path, *QUIET, "trainer.max_steps=2")
+    train(tmp_path, *QUIET, "ckpt_path=auto", "trainer.max_steps=4")
+    steps = [
+        [int(row["step"]) for row in csv.DictReader((tmp_path / "csv" / name).open())]
+        for name in ("metrics_0.csv", "metrics.csv")
+    ]
+    assert [max(found) for found in steps] == [1, 3]
+
+
+def test_a_missing_checkpoint_is_named(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ckpt_path=nowhere\.ckpt"):
+        train(tmp_path, "ckpt_path=nowhere.ckpt")

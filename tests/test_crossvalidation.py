@@ -1,0 +1,143 @@
+"""The table over folds and seeds, its files and its page, from runs with known scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gmrd.crossvalidation import cross_validate, find_runs
+from gmrd.errors import InputError
+from gmrd.metrics import CaseScore
+from gmrd.report import cases_figure, panel, ranked, write_page
+from gmrd.results import ScoredCase, read_scores, write_scores
+from gmrd.tables import markdown, write_tables
+
+ABOUT = {
+    "data": "chaost2", "trained_on": "chaost2", "setting": 1, "protocol": "chunks", "chunks": 3,
+    "variant": "paper", "support": "last", "exclusion": "any", "group": 0, "fold": 0, "seed": 0,
+}  # fmt: skip
+
+
+def scored(organ: str, case: str, dice: float, hd95: float = 5.0) -> ScoredCase:
+    score = CaseScore(dice, dice / (2 - dice), hd95, 1.0, 9.0, 3.0)
+    return ScoredCase("GMRD", organ, case, ("9",), score)
+
+
+def write_run(folder: Path, scores: list[ScoredCase], **about: object) -> None:
+    write_scores(scores, folder, about={**ABOUT, **about})
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two folds: liver 0.8 and 0.6 on average, spleen 0.5 and 0.7; one HD95 undefined."""
+    write_run(
+        tmp_path / "a",
+        [
+            scored("liver", "1", 0.9),
+            scored("liver", "2", 0.7, float("nan")),
+            scored("spleen", "1", 0.5),
+        ],
+    )  # fmt: skip
+    write_run(tmp_path / "b", [scored("liver", "3", 0.6), scored("spleen", "3", 0.7)], fold=1)
+    return tmp_path
+
+
+def test_scores_are_read_back_as_they_were(tmp_path: Path) -> None:
+    scores = [scored("liver", "1", 0.9), scored("spleen", "2", 0.1)]
+    write_run(tmp_path, scores)
+    assert read_scores(tmp_path / "scores.csv") == scores
+
+
+def test_mean_and_sd_are_over_runs(runs: Path) -> None:
+    result = cross_validate(find_runs(runs))
+    liver, mean = result.cells["dice"]["liver"], result.cells["dice"]["mean"]
+    assert liver.mean == pytest.approx(0.7)
+    assert liver.sd == pytest.approx(np.std([0.8, 0.6], ddof=1))
+    assert (liver.n_runs, liver.undefined) == (2, 0)
+    assert mean.mean == pytest.approx(0.65)
+    assert mean.sd == pytest.approx(0.0, abs=1e-12)
+    assert result.cells["hd95"]["liver"].undefined == 1
+    assert result.published["liver"] == 81.42
+    assert result.about["distinct scored cases"] == 3
+    assert result.about["folds"] == "0 1"
+    assert "exclusion" not in result.about
+
+
+def test_setting_2_joins_its_groups(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [scored("liver", "1", 0.8)], setting=2, group=0)
+    write_run(tmp_path / "b", [scored("left_kidney", "1", 0.6)], setting=2, group=1)
+    write_run(tmp_path / "c", [scored("liver", "2", 0.4)], setting=2, group=0, fold=1)
+    result = cross_validate(find_runs(tmp_path))
+    assert result.cells["dice"]["liver"].n_runs == 2
+    assert result.cells["dice"]["mean"].n_runs == 1, "fold 1 lacks an organ"
+    assert result.cells["dice"]["mean"].mean == pytest.approx(0.7)
+    assert result.about["exclusion"] == "any"
+    assert result.published["mean"] == 79.70
+
+
+def test_nothing_published_for_other_training_data(runs: Path) -> None:
+    write_run(runs / "c" / "d", [scored("liver", "1", 0.8)], trained_on="sabs")
+    assert not cross_validate(find_runs(runs / "c")).published
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [({"fold": 2, "variant": "head"}, "variant=head"), ({"fold": 1}, "both seed 0, fold 1")],
+)
+def test_runs_that_do_not_belong_together(
+    runs: Path, about: dict[str, object], message: str
+) -> None:
+    write_run(runs / "c", [scored("liver", "5", 0.8)], **about)
+    with pytest.raises(InputError, match=message):
+        cross_validate(find_runs(runs))
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no finished run"):
+        find_runs(tmp_path)
+
+
+def test_files(runs: Path, tmp_path: Path) -> None:
+    result = cross_validate(find_runs(runs))
+    write_tables(result, tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    assert text == markdown(result)
+    assert "| Dice % | 70.00 ± 14.14 | 60.00 ± 14.14 | 65.00 ± 0.00 |" in text
+    assert "| published Dice % | 81.42 | 76.09 | 82.90 |" in text
+    assert "(1 undefined)" in text
+    for line in ("- protocol: chunks", "- variant: paper", "- support: last"):
+        assert line in text
+    record = json.loads((tmp_path / "table.json").read_text())
+    assert record["scores"]["dice"]["liver"]["mean"] == pytest.approx(0.7)
+    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    assert {(row["score"], row["organ"]) for row in rows} >= {("assd", "spleen"), ("iou", "mean")}
+
+
+def test_ranks(runs: Path) -> None:
+    found = ranked(find_runs(runs), "liver")
+    assert {rank: case.case_id for rank, (_, case) in found.items()} == {
+        "best": "1",
+        "median": "2",
+        "worst": "3",
+    }
+
+
+def test_page_needs_no_other_file(runs: Path, tmp_path: Path) -> None:
+    found = find_runs(runs)
+    truth = np.zeros((4, 8, 8), dtype=bool)
+    truth[2, 2:5, 2:5] = True
+    shown = panel("<liver>", np.random.default_rng(0).random((4, 8, 8)), truth, truth)
+    assert shown.title.endswith("z = 2")
+    assert shown.truth.sum() == 9
+    result = cross_validate(found)
+    page = write_page(result, found, cases_figure({"liver": [shown] * 3}, "title"), tmp_path)
+    text = page.read_text()
+    assert (tmp_path / "cases.png").read_bytes()[:4] == b"\x89PNG"
+    assert text.count('src="data:image/png;base64,') == len(re.findall("<img", text)) == 1
+    assert "http" not in text
+    assert text.count("<tr>") == 1 + 5 + 1 + 5

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test check format bench sanitize clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ help: ## List the targets
 $(VENV)/.installed: pyproject.toml $(wildcard csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --progress-bar on -e '.[dev]'
+	$(BIN)/python -m pip install -e '.[dev]'
 	@touch $@
 
 install: $(VENV)/.installed ## Set up .venv with the package and its tools
@@ -22,9 +22,8 @@ install: $(VENV)/.installed ## Set up .venv with the package and its tools
 demo: install ## Train and score on a phantom data set, from nothing, on a CPU (about 5 minutes)
 	$(BIN)/gmrd-demo out=$(DEMO)
 
-test: install ## Lint, types and the whole test suite
-	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: install check ## Lint, types and the whole test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: install ## Lint, format and types only
 	$(BIN)/ruff check .
@@ -34,6 +33,14 @@ check: install ## Lint, format and types only
 format: install ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: install ## Time and memory beside straightforward references (minutes)
+	$(BIN)/python bench/supervoxels.py
+	$(BIN)/python bench/network.py
+	$(BIN)/python bench/data.py
+
+sanitize: install ## Fuzz the C++ under the address and undefined-behaviour sanitizers
+	PYTHON=$(BIN)/python PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh
 
 clean: ## Remove the environment and everything built
 	rm -rf $(VENV) build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache

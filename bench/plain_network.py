@@ -75,7 +75,7 @@ class PlainNetwork(nn.Module):
         size = (images.shape[1], images.shape[2])
         support = self.describe(support_features, episode.support_masks[0, 0])
         probabilities = self.decode(query_features, support, size)
-        predicted = probabilities.detach().argmax(dim=0).float()
+        predicted = probabilities.detach().argmax(dim=0).to(images.dtype)
         query = self.describe(query_features, predicted)
         alignment = self.decode(support_features, query, size)
         return NetworkOutput(

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gmrd.nn import Descriptors, NetworkOutput
+from gmrd.nn.pooling import at_least_float32, without_autocast
 from gmrd.types import IGNORE_LABEL, Episode, Variant
 
 
@@ -36,7 +37,14 @@ class GMRDLoss(nn.Module):
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
 
     def forward(self, output: NetworkOutput, episode: Episode) -> dict[str, Tensor]:
-        """The losses by name: ``total``, ``query``, ``align``, ``auxiliary`` (scalars)."""
+        """The losses by name: ``total``, ``query``, ``align``, ``auxiliary`` (scalars).
+
+        In float32 also under autocast.
+        """
+        with without_autocast(output.probabilities):
+            return self._losses(output, episode)
+
+    def _losses(self, output: NetworkOutput, episode: Episode) -> dict[str, Tensor]:
         valid = output.alignment_valid.float()
         query = negative_log_likelihood(
             output.probabilities, episode.query_masks, self.class_weights
@@ -63,7 +71,7 @@ def negative_log_likelihood(
 ) -> Float[Tensor, " batch"]:
     """Class-weighted mean of -log p over the pixels of each episode, in float32."""
     eps = torch.finfo(torch.float32).eps
-    log_p = probabilities.float().clamp(eps, 1 - eps).log()
+    log_p = at_least_float32(probabilities).clamp(eps, 1 - eps).log()
     counted = masks != IGNORE_LABEL
     target = torch.where(counted, masks, 0)
     nll = -log_p.gather(2, target.unsqueeze(2)).squeeze(2)

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gmrd.nn.pooling import at_least_float32, without_autocast
+
 
 def unit_positions(features: Float[Tensor, "n c hf wf"]) -> Float[Tensor, "n hf wf c"]:
     """Features of length one at every position, in float32, channels last."""
-    return F.normalize(features.permute(0, 2, 3, 1).float(), dim=3)
+    return F.normalize(at_least_float32(features.permute(0, 2, 3, 1)), dim=3)
 
 
 def affinity_maps(
@@ -23,7 +25,8 @@ def affinity_maps(
         descriptors: of any length.
     """
     unit_descriptors = F.normalize(descriptors, dim=2)
-    flat = positions.flatten(1, 2) @ unit_descriptors.mT
+    with without_autocast(positions):
+        flat = positions.flatten(1, 2) @ unit_descriptors.mT
     return torch.unflatten(flat, 1, positions.shape[1:3]).permute(0, 3, 1, 2)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import cast, get_args
 
 import torch
 
 from gmrd.errors import InputError
+from gmrd.nn.ablations import ablate
 from gmrd.nn.descriptors import DescriptorGenerator
 from gmrd.nn.encoder import BACKBONES, Encoder
 from gmrd.nn.network import GMRD
@@ -23,12 +24,14 @@ def build_network(
     n_foreground: int = 100,
     n_background: int = 600,
     image_size: int = 256,
-    variant: Variant = "paper",
-    boundary: Literal["published", "ring"] = "published",
-    fill: Fill = "random",
-    evaluation_fill: Literal["cyclic", "mean"] = "cyclic",
+    variant: str = "paper",
+    boundary: str = "published",
+    fill: str = "random",
+    evaluation_fill: str = "cyclic",
     dropout: float = 0.2,
     with_threshold: bool = False,
+    prediction: str = "mamp",
+    paths: str = "dual",
 ) -> GMRD:
     """Build the network from plain values, as a configuration or a checkpoint holds them.
 
@@ -46,6 +49,8 @@ def build_network(
         dropout: of the descriptor generators.
         with_threshold: create what an episode with an empty support needs (layer4 and the
             classifier, 17 million weights that no other episode uses). It is not trained.
+        prediction: ``mamp`` | ``cosine`` (ablation: the best affinity is the logit).
+        paths: ``dual`` | ``single`` (ablation: the foreground alone is matched).
 
     Raises:
         InputError: a value that is none of these, or weights that do not fit.
@@ -55,12 +60,14 @@ def build_network(
     _one_of("boundary", boundary, ("published", "ring"))
     _one_of("fill", fill, get_args(Fill))
     _one_of("evaluation_fill", evaluation_fill, ("cyclic", "mean"))
+    _one_of("prediction", prediction, ("mamp", "cosine"))
+    _one_of("paths", paths, ("dual", "single"))
     encoder = Encoder(backbone=backbone, n_features=n_features, with_threshold=with_threshold)
     if pretrained is not None:
         load_pretrained(encoder, backbone, pretrained)
     foreground, background = (
         DescriptorGenerator(
-            n_descriptors=n, image_size=image_size, dropout=dropout, variant=variant
+            n_descriptors=n, image_size=image_size, dropout=dropout, variant=cast(Variant, variant)
         )
         for n in (n_foreground, n_background)
     )
@@ -70,9 +77,10 @@ def build_network(
         background=background,
         image_size=image_size,
         boundary=boundary,
-        fill=fill,
-        evaluation_fill=evaluation_fill,
+        fill=cast(Fill, fill),
+        evaluation_fill=cast(Fill, evaluation_fill),
     )
+    ablate(network, prediction=prediction, paths=paths)
     return network.to(memory_format=torch.channels_last)
 
 

@@ -11,7 +11,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gmrd.nn.pooling import Fill, pool_filled, upsample_adjoint
+from gmrd.nn.pooling import (
+    Fill,
+    at_least_float32,
+    pool_filled,
+    upsample_adjoint,
+    without_autocast,
+)
 from gmrd.types import Variant
 
 _EPS = 1e-5
@@ -73,13 +79,21 @@ class DescriptorGenerator(nn.Module):
         boundary: Float[Tensor, "n h w"],
         fill: Fill,
     ) -> Float[Tensor, "n rows c"]:
-        """Describe each region: K generated rows, then the mean row, then the boundary row."""
-        size = (features.shape[2], features.shape[3])
-        flat = features.flatten(2).float()
-        pooled = pool_filled(self.positions.weight.float(), region, size, fill)
+        """Describe each region: K generated rows, then the mean row, then the boundary row.
+
+        In float32 also under autocast.
+        """
+        with without_autocast(features):
+            return self._describe(at_least_float32(features), region, boundary, fill)
+
+    def _describe(
+        self, features: Tensor, region: Tensor, boundary: Tensor, fill: Fill
+    ) -> Float[Tensor, "n rows c"]:
+        size, flat = (features.shape[2], features.shape[3]), features.flatten(2)
+        pooled = pool_filled(self.positions.weight, region, size, fill)
         hidden = flat @ pooled.mT + self.positions.bias
         generated = self.mix(self.activation(self.dropout(hidden)))
-        weights = torch.stack([region, boundary], dim=1).float()
+        weights = torch.stack([region, boundary], dim=1).to(flat.dtype)
         weights = weights / (weights.sum(dim=(2, 3), keepdim=True) + _EPS)
         means = upsample_adjoint(weights, size).flatten(2) @ flat.mT
-        return torch.cat([generated.float().mT, means], dim=1)
+        return torch.cat([generated.mT, means], dim=1)

@@ -13,7 +13,7 @@ from gmrd.errors import InputError
 from gmrd.nn.affinity import AffinityDecoder, affinity_maps, unit_positions
 from gmrd.nn.descriptors import DescriptorGenerator, background_boundary, foreground_boundary
 from gmrd.nn.encoder import Encoder
-from gmrd.nn.pooling import Fill, upsample
+from gmrd.nn.pooling import Fill, at_least_float32, upsample
 from gmrd.types import Episode
 
 
@@ -196,7 +196,7 @@ class GMRD(nn.Module):
             decoder(affinity_maps(positions, rows.repeat_interleave(n, dim=0)))
             for decoder, rows in regions
         ]
-        full = upsample(torch.stack(logits, dim=1).float(), (self.image_size, self.image_size))
+        full = upsample(at_least_float32(torch.stack(logits, dim=1)), (self.image_size,) * 2)
         return torch.unflatten(full.softmax(dim=1), 0, (-1, n))
 
     def _predict_classic(
@@ -210,7 +210,7 @@ class GMRD(nn.Module):
             )
         positions, n = slices.positions.flatten(0, 1), slices.positions.shape[1]
         mean = support.foreground[:, -2:-1].repeat_interleave(n, dim=0)
-        threshold = self.encoder.threshold(slices.deep.flatten(0, 1)).float()
+        threshold = at_least_float32(self.encoder.threshold(slices.deep.flatten(0, 1)))
         distance = -20.0 * affinity_maps(positions, mean) - threshold[:, None, None, None]
         foreground = upsample(1 - torch.sigmoid(0.5 * distance), (self.image_size, self.image_size))
         return torch.unflatten(torch.cat([1 - foreground, foreground], dim=1), 0, (-1, n))

@@ -23,6 +23,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Fill = Literal["random", "cyclic", "mean"]
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision raised to float32; float32 and float64 as they are."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def without_autocast(x: Tensor) -> torch.autocast:
+    """A context in which products are computed in the precision of their operands."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 _ROWS = 64  # weight rows handled at a time, so that temporaries stay small
 
 
@@ -65,7 +77,8 @@ def upsample(maps: Float[Tensor, "*n hf wf"], size: tuple[int, int]) -> Float[Te
     """U: bilinear upsampling with aligned corners, as two small matrix products."""
     uy = _interpolation_matrix(size[0], maps.shape[-2], maps.device, maps.dtype)
     ux = _interpolation_matrix(size[1], maps.shape[-1], maps.device, maps.dtype)
-    return uy @ (maps @ ux.T)
+    with without_autocast(maps):
+        return uy @ (maps @ ux.T)
 
 
 def upsample_adjoint(
@@ -74,7 +87,8 @@ def upsample_adjoint(
     """Uᵀ: the adjoint of the upsampling from ``size`` to h x w."""
     uy = _interpolation_matrix(rows.shape[-2], size[0], rows.device, rows.dtype)
     ux = _interpolation_matrix(rows.shape[-1], size[1], rows.device, rows.dtype)
-    return uy.T @ (rows @ ux)
+    with without_autocast(rows):
+        return uy.T @ (rows @ ux)
 
 
 class _FillPool(torch.autograd.Function):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +33,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         @hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name=config_name)
         def explained(cfg: DictConfig) -> Any:
+            _hush_libraries()
             try:
                 return task(cfg)
             except (InputError, MissingMandatoryValue, InstantiationException) as error:
@@ -45,6 +48,14 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return explained
 
     return decorate
+
+
+def _hush_libraries() -> None:
+    """Leave out Lightning's advertising and what only its developers can mend."""
+    for name in ("pytorch_lightning", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 
 def _sentence(error: Exception) -> str:

@@ -9,7 +9,8 @@ Shape legend, used in all type annotations:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -44,18 +45,17 @@ class Episode:
         (From a GPU it is not: nobody could tell when the values have arrived.)
         """
         non_blocking = torch.device(device).type == "cuda"
-        moved = {
-            field.name: value.to(device, non_blocking=non_blocking)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Episode:
         """The same episode in page-locked memory, for asynchronous copies to a GPU."""
-        pinned = {
-            field.name: value.pin_memory()
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **pinned)
+        return self._mapped(Tensor.pin_memory)
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Episode:
+        return replace(
+            self,
+            support_images=change(self.support_images),
+            support_masks=change(self.support_masks),
+            query_images=change(self.query_images),
+            query_masks=change(self.query_masks),
+        )

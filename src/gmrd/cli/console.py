@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -45,7 +45,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 errors.print(f"[bold red]error:[/] {_sentence(refused)}", highlight=False)
                 sys.exit(2)
 
-        return explained
+        return cast("Callable[[], Any]", explained)
 
     return decorate
 

@@ -132,7 +132,8 @@ def save_prediction(folder: Path, query: Volume, labels: NDArray[np.uint8]) -> P
 def _mask(volume: Volume, class_id: int) -> NDArray[np.bool_]:
     if volume.label is None:
         raise ValueError(f"case {volume.case_id} has no label to take class {class_id} from")
-    return np.equal(volume.label, class_id)
+    mask: NDArray[np.bool_] = volume.label == class_id
+    return mask
 
 
 def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:

@@ -78,7 +78,7 @@ class EpisodePictures(Callback):
         )
         figures = {
             "episode": episode_figure(episode, output.probabilities[0, 0, 1].float().cpu().numpy()),
-            "affinity": affinity_figure(maps, self.n_maps),
+            "affinity": affinity_figure(maps[0].float().cpu().numpy(), self.n_maps),
             "descriptors": descriptor_figure(output.support),
         }
         return {

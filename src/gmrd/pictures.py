@@ -17,6 +17,9 @@ matplotlib.use("Agg", force=False)
 # Distinguishable with the common colour-vision deficiencies (Okabe & Ito, 2008).
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
 
+MARGIN = 0.4
+"""Inches above for the title and below for the legend."""
+
 Image = NDArray[np.floating]
 Labels = NDArray[np.integer]
 
@@ -42,7 +45,8 @@ def side_by_side(
     """
     chosen = slices if slices is not None else _spread(list(columns.values()), image.shape[0])
     low, high = np.percentile(image, [1, 99.5])
-    figure = Figure(figsize=(2.6 * (1 + len(columns)), 2.6 * len(chosen) + 0.8))
+    height = 2.6 * len(chosen) + 2 * MARGIN
+    figure = Figure(figsize=(2.6 * (1 + len(columns)), height))
     axes = figure.subplots(len(chosen), 1 + len(columns), squeeze=False)
     for row, z in zip(axes, chosen, strict=True):
         for axis, (heading, labels) in zip(row, [("image", None), *columns.items()], strict=True):
@@ -55,7 +59,7 @@ def side_by_side(
         row[0].text(3, 3, f"z = {z}", color="white", fontsize=7, va="top")
     _legend(figure, names)
     figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, MARGIN / height, 1, 1))
     save_figure(figure, path)
 
 

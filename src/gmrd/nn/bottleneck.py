@@ -117,7 +117,7 @@ class LeanBottleneck(Bottleneck):  # type: ignore[no-any-unimported]
     Compiled, under autocast, in evaluation mode and with another stride it is torchvision's.
     """
 
-    def forward(self, x: Float[Tensor, "n d h w"]) -> Float[Tensor, "n out h w"]:
+    def forward(self, x: Float[Tensor, "n d h w"]) -> Float[Tensor, "n out ho wo"]:
         """Equal to torchvision's block."""
         plain = (
             torch.compiler.is_compiling()

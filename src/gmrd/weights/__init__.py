@@ -14,4 +14,4 @@ PHANTOM = "packaged phantom network"
 
 def packaged() -> Path:
     """The checkpoint's file."""
-    return Path(__file__).parent / "phantom.ckpt"
+    return Path(__file__).parent / "phantom.pt"

@@ -1,0 +1,29 @@
+"""gmrd-app: a local web page for prediction."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from gmrd.cli.console import command
+
+console = Console()
+
+
+@command("app")
+def main(cfg: DictConfig) -> None:
+    """Console entry point."""
+    from gmrd.app import serve
+    from gmrd.predict.segmentation import Options
+
+    if cfg.host not in ("127.0.0.1", "localhost", "::1"):
+        console.print(
+            f"[yellow]note:[/] host={cfg.host} opens the page to the network; it has no password."
+        )
+    serve(
+        checkpoint=cfg.ckpt_path,
+        options=Options(**OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
+        host=cfg.host,
+        port=cfg.port,
+        max_megabytes=cfg.max_megabytes,
+    )

@@ -1,0 +1,76 @@
+"""Exports agree with the network; the lean checkpoint loads and predicts nearly the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gmrd.errors import InputError
+from gmrd.export import QueryPath, _agreed, export_onnx, export_program, shrink
+from gmrd.module import GMRDModule, load_module
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    module = GMRDModule(
+        network={
+            "backbone": "resnet18",
+            "n_features": 16,
+            "n_foreground": 4,
+            "n_background": 6,
+            "image_size": 32,
+        },
+        loss={},
+        optimizer={"name": "SGD", "lr": 0.1},
+        scheduler={"name": "StepLR", "step_size": 1},
+    )
+    path = tmp_path_factory.mktemp("export") / "module.ckpt"
+    torch.save({"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}, path)
+    return path
+
+
+def test_the_query_path_is_the_networks_prediction(checkpoint: Path) -> None:
+    network = load_module(checkpoint).network.eval()
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 8:20, 10:24] = 1
+    with torch.no_grad():
+        described = network.describe(torch.randn(1, 1, 32, 32), mask)
+        slices = torch.randn(3, 32, 32)
+        expected = network.predict(slices, described)
+        found = QueryPath(network)(slices, described.foreground[0], described.background[0])
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_exported_program_agrees(checkpoint: Path, tmp_path: Path) -> None:
+    assert "agrees" in export_program(checkpoint, tmp_path / "gmrd.pt2")
+
+
+def test_onnxruntime_agrees(checkpoint: Path, tmp_path: Path) -> None:
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module, reason="ONNX: install gmrd[export]")
+    assert "agrees" in export_onnx(checkpoint, tmp_path / "gmrd.onnx")
+    assert [file.name for file in tmp_path.iterdir()] == ["gmrd.onnx"]
+
+
+def test_an_export_that_differs_is_not_kept_quiet() -> None:
+    with pytest.raises(RuntimeError, match=r"differs from the network by 0\.5"):
+        _agreed("onnxruntime", 0.5)
+    with pytest.raises(RuntimeError, match="differs"):
+        _agreed("onnxruntime", float("nan"))
+
+
+def test_a_lean_checkpoint_predicts_nearly_the_same(checkpoint: Path, tmp_path: Path) -> None:
+    lean = tmp_path / "lean.ckpt"
+    shrink(checkpoint, lean)
+    assert lean.stat().st_size < 0.6 * checkpoint.stat().st_size
+    whole, half = (load_module(path).network.eval() for path in (checkpoint, lean))
+    slices = torch.randn(2, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            half.encoder(slices), whole.encoder(slices), atol=0.02, rtol=0.02
+        )
+    with pytest.raises(InputError, match="no checkpoint"):
+        shrink(tmp_path / "absent.ckpt", lean)

@@ -1,0 +1,55 @@
+"""The notebooks run from top to bottom, with small settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+SMALL = {
+    "1_data_and_supervoxels": {"size": 64, "min_size": 200},
+    "2_one_episode_step_by_step": {"size": 64},
+    "3_predict_your_own_scan": {"size": 64},
+    "4_results_from_wandb": {"size": 48, "steps": 3},
+}
+
+
+def cells(name: str) -> list[tuple[str, bool]]:
+    """Source of every code cell, and whether it holds the settings."""
+    notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())
+    return [
+        ("".join(cell["source"]), "settings" in cell["metadata"].get("tags", []))
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    ]
+
+
+def test_every_notebook_is_run() -> None:
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    scope: dict[str, object] = {"__name__": "__main__"}
+    n_settings = 0
+    for source, is_settings in cells(name):
+        exec(compile(source, f"{name}.ipynb", "exec"), scope)
+        if is_settings:
+            n_settings += 1
+            assert SMALL[name].keys() <= scope.keys(), "a setting that the notebook does not have"
+            scope.update(SMALL[name])
+    assert n_settings == 1
+    matplotlib.pyplot.close("all")
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_no_output_is_kept(name: str) -> None:
+    notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())
+    assert all(not cell.get("outputs") for cell in notebook["cells"])

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Float
+from monai.data import MetaTensor
 from monai.transforms import AdjustContrast
 from torch import Tensor
 
@@ -47,7 +48,9 @@ class Augmentation:
     ) -> Float[Tensor, "slices h w"]:
         """Images with a random gamma."""
         changed = AdjustContrast(gamma=_within(self.gamma, rng))(images)
-        return torch.as_tensor(changed)
+        # A MetaTensor would slow down every later operation, the network's included.
+        plain: Tensor = changed.as_tensor() if isinstance(changed, MetaTensor) else changed
+        return plain
 
     def change_geometry(
         self,
@@ -69,13 +72,14 @@ class Augmentation:
     def _sampling_grid(self, h: int, w: int, rng: np.random.Generator) -> Float[Tensor, "h w 2"]:
         """Where each output pixel looks, in coordinates from −1 to 1 as (x, y)."""
         pixels = max(h, w) / REFERENCE_SIZE
-        half = np.array([(w - 1) / 2, (h - 1) / 2])
-        shift = rng.uniform(-self.shift, self.shift, 2) * pixels
-        matrix = torch.from_numpy(self._inverse_matrix(rng)).float()
-        field = _smooth_noise(h, w, self.elastic_sigma * pixels, rng)
-        source = _centred_pixels(h, w) + self.elastic_alpha * pixels * field
-        moved = source @ matrix.T - torch.from_numpy(shift).float()
-        return moved / torch.from_numpy(half).float()
+        shift_x, shift_y = (float(d) for d in rng.uniform(-self.shift, self.shift, 2) * pixels)
+        (xx, xy), (yx, yy) = self._inverse_matrix(rng).tolist()
+        field = self.elastic_alpha * pixels * _smooth_noise(h, w, self.elastic_sigma * pixels, rng)
+        x = field[0] + (torch.arange(float(w)) - (w - 1) / 2)
+        y = field[1] + (torch.arange(float(h)) - (h - 1) / 2)[:, None]
+        source_x = (xx * x + xy * y - shift_x) / ((w - 1) / 2)
+        source_y = (yx * x + yy * y - shift_y) / ((h - 1) / 2)
+        return torch.stack([source_x, source_y], dim=-1)
 
     def _inverse_matrix(self, rng: np.random.Generator) -> Float[np.ndarray, "2 2"]:
         angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation))
@@ -90,24 +94,25 @@ def _within(limits: Sequence[float | int], rng: np.random.Generator) -> float:
     return float(rng.uniform(low, high))
 
 
-@lru_cache(maxsize=8)
-def _centred_pixels(h: int, w: int) -> Float[Tensor, "h w 2"]:
-    y, x = torch.meshgrid(torch.arange(float(h)), torch.arange(float(w)), indexing="ij")
-    return torch.stack([x - (w - 1) / 2, y - (h - 1) / 2], dim=-1)
+def _smooth_noise(h: int, w: int, sigma: float, rng: np.random.Generator) -> Float[Tensor, "2 h w"]:
+    """Uniform noise in [−1, 1] under a Gaussian filter; beyond the border the noise is 0.
 
-
-def _smooth_noise(h: int, w: int, sigma: float, rng: np.random.Generator) -> Float[Tensor, "h w 2"]:
-    """Uniform noise in [−1, 1] under a Gaussian filter: two products with a banded matrix."""
+    The filter along an axis is a matrix of low rank, as it passes only coarse structure, so it is
+    applied as two thin factors: U (Vᵀ noise V) Uᵀ.
+    """
     noise = torch.from_numpy(rng.random((2, h, w), dtype=np.float32)) * 2 - 1
-    smooth = _gaussian_matrix(h, sigma) @ noise @ _gaussian_matrix(w, sigma).T
-    return smooth.permute(1, 2, 0)
+    (left_h, right_h), (left_w, right_w) = _gaussian_factors(h, sigma), _gaussian_factors(w, sigma)
+    return left_h @ (right_h @ noise @ right_w.T) @ left_w.T
 
 
 @lru_cache(maxsize=8)
-def _gaussian_matrix(n: int, sigma: float) -> Float[Tensor, "n n"]:
-    """Gaussian filter along one axis as a matrix; beyond the border the noise is 0."""
+def _gaussian_factors(
+    n: int, sigma: float
+) -> tuple[Float[Tensor, "n rank"], Float[Tensor, "rank n"]]:
+    """Factors U, Vᵀ of the Gaussian filter along an axis of length n, exact to 1e-6."""
     offset = np.arange(n)[:, None] - np.arange(n)[None]
-    radius = int(4 * sigma + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    weights = np.exp(-0.5 * (offset / sigma) ** 2) / kernel.sum()
-    return torch.from_numpy(np.where(np.abs(offset) <= radius, weights, 0.0)).float()
+    weights = np.exp(-0.5 * (offset / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    left, values, right = np.linalg.svd(weights)
+    rank = int((values > 1e-6).sum())
+    scaled = left[:, :rank] * values[:rank]
+    return torch.from_numpy(scaled).float(), torch.from_numpy(right[:rank]).float()

@@ -73,17 +73,16 @@ def train(tiny: tuple[str, ...]) -> Train:
 def command(tiny: tuple[str, ...], tmp_path: Path) -> Command:
     """Runs ``python -m module *overrides`` in an empty folder, with extra modules on the path."""
 
-    def run(module: str, *overrides: str, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(module: str, *overrides: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(tmp_path), "WANDB_MODE": "offline"}
-        environment["OMP_NUM_THREADS"] = "1"
+        environment |= {"OMP_NUM_THREADS": "1", **variables}
         return subprocess.run(
             [sys.executable, "-m", module, *tiny, *overrides],
             cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
-            **options,  # type: ignore[call-overload]
+            timeout=500,
         )
 
     return run

@@ -85,7 +85,7 @@ def jobs_table(jobs: list[dict[str, Any]]) -> Table:
     shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs[1:] else set()
     failed = sum(job["status"] != "completed" for job in jobs)
     table = Table(title=f"{len(jobs)} jobs, {failed} failed", title_justify="left")
-    for heading in ("job", "overrides", "mean Dice", "seconds", "status"):
+    for heading in ("job", "overrides", "Dice", "seconds", "status"):
         table.add_column(heading, overflow="fold")
     for job in jobs:
         own = " ".join(o for o in job["overrides"] if o not in shared)

@@ -150,9 +150,9 @@ def _monitoring(trainer: Trainer) -> list[Any]:
 
 @command("train")
 def run(cfg: DictConfig) -> float | None:
-    """One training; the mean Dice is returned for sweepers to optimise."""
+    """One training; returns what sweepers optimise."""
     metrics, _ = train(cfg)
-    return metrics.get("test/dice")
+    return metrics.get(cfg.objective)
 
 
 def main() -> None:

@@ -1,0 +1,26 @@
+"""gmrd-crossval from trainings to table and page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .conftest import Command
+
+
+def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = command("gmrd.cli.crossval", "folds=[99,1]", f"out={out}", "trainer.max_steps=1")
+    assert run.returncode == 1, run.stderr[-3000:]
+    assert "failed (status 2)" in " ".join(run.stdout.split())
+    log = (out / "seed_0/fold_99/group_0/output.log").read_text()
+    assert "fold=99 is out of range" in " ".join(log.split())
+    table = json.loads((out / "table.json").read_text())
+    assert table["about"]["folds"] == "1"
+    assert table["about"]["distinct scored cases"] == 2
+    assert {"protocol", "variant", "support", "data"} <= table["about"].keys()
+    assert set(table["scores"]["hd95"]) == {
+        "liver", "right_kidney", "left_kidney", "spleen", "mean",
+    }  # fmt: skip
+    assert "data:image/png;base64" in (out / "report.html").read_text()
+    assert (out / "cases.png").stat().st_size > 10_000

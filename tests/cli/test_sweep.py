@@ -1,0 +1,110 @@
+"""Multiruns: a failed job does not end the sweep, and what cannot work is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from gmrd.cli import sweep
+from gmrd.cli.train import refuse_ddp_in_multirun
+from gmrd.errors import InputError
+
+from .conftest import Command
+
+QUICK = (
+    "evaluate=false",
+    "~callbacks.pictures",
+    "trainer.limit_val_batches=0",
+    "trainer.max_steps=1",
+)
+
+
+def test_a_failed_job_does_not_end_the_sweep(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    run = command(
+        "gmrd.cli.train", "-m", *QUICK, "fold=99,0", "objective=train/loss",
+        f"hydra.sweep.dir={folder}",
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert "2 jobs, 1 failed" in run.stdout
+    rows = list(csv.DictReader((folder / "sweep.csv").open()))
+    assert [row["status"] for row in rows] == ["failed", "completed"]
+    assert "fold=99" in rows[0]["overrides"]
+    assert "out of range" in rows[0]["error"]
+    assert float(rows[1]["result"]) > 0
+    assert (folder / "1/checkpoints/last.ckpt").is_file()
+
+
+def job(folder: Path, mode: RunMode = RunMode.MULTIRUN) -> Any:
+    hydra = {
+        "mode": mode,
+        "job": {"num": 3},
+        "overrides": {"task": ["fold=1"]},
+        "runtime": {"output_dir": str(folder)},
+    }
+    return OmegaConf.create({"hydra": hydra})
+
+
+def test_a_job_that_never_ends_is_listed(tmp_path: Path) -> None:
+    sweep.SweepLog().on_job_start(job(tmp_path))
+    assert sweep.read_jobs(tmp_path) == [
+        {"job": 3, "overrides": ["fold=1"], "status": "did not end"}
+    ]
+    assert "1 failed" in str(sweep.jobs_table(sweep.read_jobs(tmp_path)).title)
+
+
+def test_a_single_run_leaves_no_job_file(tmp_path: Path) -> None:
+    sweep.SweepLog().on_job_start(job(tmp_path, RunMode.RUN))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_result_is_kept(tmp_path: Path) -> None:
+    log = sweep.SweepLog()
+    log.on_job_start(job(tmp_path))
+    done = JobReturn(status=JobStatus.COMPLETED)
+    done.return_value = 0.5
+    log.on_job_end(job(tmp_path), job_return=done)
+    record = json.loads((tmp_path / "job.json").read_text())
+    assert (record["status"], record["result"]) == ("completed", 0.5)
+
+
+SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+@pytest.mark.parametrize(
+    ("mode", "launcher", "trainer", "refused"),
+    [
+        (RunMode.MULTIRUN, BASIC, {"strategy": "ddp", "devices": 2}, True),
+        (RunMode.MULTIRUN, BASIC, {"strategy": "auto", "devices": 2}, True),
+        (RunMode.MULTIRUN, BASIC, {"strategy": "auto", "devices": [0, 1]}, True),
+        (RunMode.MULTIRUN, BASIC, {"strategy": {"_target_": "x.FSDPStrategy"}, "devices": 2}, True),
+        (RunMode.MULTIRUN, BASIC, {"strategy": "ddp_spawn", "devices": 2}, False),
+        (RunMode.MULTIRUN, BASIC, {"strategy": "auto", "devices": 1}, False),
+        (RunMode.MULTIRUN, SLURM, {"strategy": "ddp", "devices": 2}, False),
+        (RunMode.RUN, BASIC, {"strategy": "ddp", "devices": 2}, False),
+    ],
+)
+def test_ddp_in_a_multirun_is_refused_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+    mode: RunMode,
+    launcher: str,
+    trainer: dict[str, Any],
+    refused: bool,
+) -> None:
+    hydra = SimpleNamespace(mode=mode, launcher={"_target_": launcher})
+    monkeypatch.setattr("gmrd.cli.train.HydraConfig.get", lambda: hydra)
+    cfg = OmegaConf.create({"trainer": trainer})
+    if refused:
+        with pytest.raises(InputError, match=r"ddp_spawn.*submitit_slurm.*gmrd-crossval"):
+            refuse_ddp_in_multirun(cfg)
+    else:
+        refuse_ddp_in_multirun(cfg)

@@ -1,0 +1,77 @@
+"""What lands in a wandb offline run, read back from its file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Train
+from .offline_run import records
+
+
+def test_an_offline_run_holds_everything(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
+    metrics, _ = train(tmp_path, "logger=wandb")
+    found = records(tmp_path)
+    by_kind = {kind: [r for r in found if r.WhichOneof("record_type") == kind] for kind in
+               ("history", "config", "artifact", "stats", "exit")}  # fmt: skip
+    history: dict[tuple[str, ...], list[Any]] = {}
+    for record in by_kind["history"]:
+        for item in record.history.item:
+            key = tuple(item.nested_key) or (item.key,)
+            history.setdefault(key, []).append(json.loads(item.value_json))
+    keys = {key[0] for key in history}
+    losses = {f"{stage}/{part}_loss" for stage in ("train", "val")
+              for part in ("query", "align", "auxiliary")}  # fmt: skip
+    assert losses | {"train/loss", "val/loss", "throughput/episodes_per_second"} <= keys
+    organs = ("liver", "right_kidney", "left_kidney", "spleen")
+    for organ in organs:
+        assert history[(f"test/dice_{organ}",)] == [metrics[f"test/dice_{organ}"]]
+    assert {"pictures/episode", "pictures/affinity", "pictures/descriptors"} <= keys
+
+    (masks,) = history[("overlays", "all_masks")]
+    assert all(set(mask) == {"truth", "prediction"} for mask in masks)
+    (count,) = history[("overlays", "count")]
+    assert len(masks) == count == 2 * 3, "three slices of both query cases"
+
+    media = next(tmp_path.glob("wandb/offline-run-*/files/media"))
+    (table,) = media.glob("table/cases_*.json")
+    rows = json.loads(table.read_text())
+    written = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert rows["columns"][:4] == ["method", "organ", "case", "support"]
+    assert [row[1:3] for row in rows["data"]] == [[r["organ"], r["case"]] for r in written]
+
+    config = {item.key: item.value_json for record in by_kind["config"]
+              for item in record.config.update}  # fmt: skip
+    resolved = json.loads(config["run"])
+    assert resolved["model"]["network"]["image_size"] == resolved["data"]["image_size"] == 64
+
+    artifacts = [(r.artifact.type, set(r.artifact.aliases)) for r in by_kind["artifact"]]
+    models = set.union(*(aliases for kind, aliases in artifacts if kind == "model"))
+    assert {"best", "last"} <= models
+    assert any(kind == "dataset" for kind, _ in artifacts)
+    assert len(by_kind["exit"]) == 1, "the run is finished"
+    import wandb
+
+    assert wandb.run is None
+
+
+def test_a_failed_training_finishes_its_run(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    import wandb
+
+    with pytest.raises(Exception, match=r"evaluation\.weights=worst"):
+        train(
+            tmp_path, "logger=wandb", "evaluation.weights=worst", "trainer.max_steps=1",
+            "~callbacks.pictures",
+        )  # fmt: skip
+    assert wandb.run is None

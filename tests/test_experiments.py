@@ -1,0 +1,111 @@
+"""Every experiment composes, instantiates, and says what it expects and costs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, open_dict
+
+from gmrd.losses import GMRDLoss
+from gmrd.published import published_dice
+
+FOLDER = Path(__file__).parents[1] / "conf" / "experiment"
+EXPERIMENTS = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.rglob("*.yaml"))
+
+
+def composed(root: str, folder: Path, *overrides: str) -> DictConfig:
+    with initialize_config_module("gmrd.conf", version_base="1.3"):
+        cfg = compose(root, overrides=list(overrides), return_hydra_config=True)
+    with open_dict(cfg):
+        cfg.hydra.runtime.output_dir = str(folder)
+        HydraConfig.instance().set_config(cfg)
+        del cfg.hydra
+    return cfg
+
+
+def roots(cfg: DictConfig, folder: Path) -> DictConfig:
+    cfg.data.root = str(folder)
+    if cfg.evaluation_data is not None:
+        cfg.evaluation_data.root = str(folder)
+    return cfg
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_can_be_built(name: str, tmp_path: Path) -> None:
+    cfg = roots(composed("train", tmp_path, f"experiment={name}"), tmp_path)
+    assert cfg.trainer.max_steps == 36000
+    instantiate(cfg.data)
+    if cfg.evaluation_data is not None:
+        assert instantiate(cfg.evaluation_data).name != cfg.data.name
+    with torch.device("meta"):
+        module = instantiate(cfg.model)
+    assert isinstance(module.loss, GMRDLoss)
+    for group in (cfg.callbacks, cfg.logger):
+        for settings in group.values():
+            instantiate(settings)
+    assert instantiate(cfg.trainer).max_steps == 36000
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_crossval_takes_an_experiment(name: str, tmp_path: Path) -> None:
+    from gmrd.cli.crossval import plan
+
+    cfg = composed("crossval", tmp_path, f"experiment={name}", "seeds=[0,1]")
+    jobs = plan(cfg, tmp_path, [f"experiment={name}", "seeds=[0,1]", "data.root=DATA"])
+    assert len(jobs) == 5 * 2 * (2 if cfg.setting == 2 else 1)
+    assert len({job.folder for job in jobs}) == len(jobs)
+    assert jobs[0].overrides[:2] == (f"experiment={name}", "data.root=DATA")
+    composed("train", tmp_path, *jobs[-1].overrides)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_states_command_expectation_and_cost(name: str) -> None:
+    header = "".join(
+        line for line in (FOLDER / f"{name}.yaml").read_text().splitlines(keepends=True)
+        if line.startswith("#")
+    )  # fmt: skip
+    assert f"experiment={name}" in header
+    assert "Cost:" in header
+    assert "Published Dice:" in header or "Expected:" in header
+
+
+@pytest.mark.parametrize("name", [n for n in EXPERIMENTS if re.fullmatch(r"[a-z0-9]+_s\d", n)])
+def test_the_stated_dice_is_the_published_one(name: str) -> None:
+    data, setting = name.split("_s")
+    text = (FOLDER / f"{name}.yaml").read_text().split("Published Dice:")[1]
+    stated = {float(found) for found in re.findall(r"\d\d\.\d\d", text)}
+    assert stated == set(published_dice(data, int(setting)).values())
+
+
+ABLATED: dict[str, Any] = {
+    "ablation/no_auxiliary": ("model.loss.variant", "head"),
+    "ablation/few_descriptors": ("model.network.n_foreground", 10),
+    "ablation/no_mamp": ("model.network.prediction", "cosine"),
+    "ablation/single_path": ("model.network.paths", "single"),
+}
+
+
+@pytest.mark.parametrize("name", ABLATED)
+def test_an_ablation_differs_from_the_full_method_in_one_place(name: str, tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    key, value = ABLATED[name]
+    full, ablated = (
+        composed("train", tmp_path, f"experiment={e}") for e in ("ablation/full", name)
+    )
+    assert OmegaConf.select(ablated, key) == value != OmegaConf.select(full, key)
+
+
+def test_the_ablations_are_a_multirun() -> None:
+    import yaml
+
+    path = FOLDER.parent / "hparams_search" / "ablations.yaml"
+    listed = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]["experiment"].split(",")
+    assert sorted(listed) == [name for name in EXPERIMENTS if name.startswith("ablation/")]

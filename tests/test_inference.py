@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gmrd.inference import Chunk, resize, segment
+from gmrd.inference import Chunk, resize, resize_masks, segment
 
 
 class Recorder:
@@ -80,3 +80,12 @@ def test_resizing_keeps_what_is_constant_and_what_fits() -> None:
     slices = torch.full((2, 9, 9), 3.5)
     torch.testing.assert_close(resize(slices, 6), torch.full((2, 6, 6), 3.5))
     assert resize(slices, 9) is slices
+
+
+def test_a_mask_of_one_pixel_survives_shrinking() -> None:
+    masks = torch.zeros(2, 16, 16)
+    masks[0, 3, 5] = 1
+    shrunk = resize_masks(masks, 4)
+    assert shrunk[0].sum() == 1
+    assert shrunk[0, 0, 1] == 1
+    assert shrunk[1].sum() == 0

@@ -72,7 +72,7 @@ def segment(
     for label, of_class in chunks.items():
         for number, chunk in enumerate(of_class):
             images = resize(chunk.support_images, size).to(device)
-            masks = (resize(chunk.support_masks, size) > 0.5).float().to(device)
+            masks = resize_masks(chunk.support_masks, size).to(device)
             described[label, number] = network.describe(images[None], masks[None])
     result = {label: torch.zeros(query.shape) for label in chunks}
     for keys, slices in _batches(chunks, batch_size):
@@ -91,6 +91,13 @@ def resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size s
     return F.interpolate(
         slices[None], size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
     )[0]
+
+
+def resize_masks(masks: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
+    """Bring binary masks to the network's size; what is there stays there, be it one pixel."""
+    soft = resize(masks, size)
+    peak = soft.amax(dim=(1, 2), keepdim=True)
+    return ((soft > 0.5) | ((soft == peak) & (peak > 0))).float()
 
 
 def _to_native(probability: Float[Tensor, "n h w"], shape: Sequence[int]) -> Float[Tensor, "n y x"]:

@@ -37,7 +37,7 @@ FINISH = "import sys, pathlib; (pathlib.Path(sys.argv[1]) / 'summary.json').writ
 
 
 def test_a_failed_job_is_returned_and_the_others_run(tmp_path: Path) -> None:
-    jobs = [script(tmp_path / "a", "print('why'); exit(3)"), script(tmp_path / "b", FINISH)]
+    jobs = [script(tmp_path / "a", "import sys; print('why'); sys.exit(3)"), script(tmp_path / "b", FINISH)]
     assert run_jobs(jobs, console=QUIET) == [(jobs[0], 3)]
     assert jobs[0].log.read_text() == "why\n"
     assert jobs[1].finished
@@ -46,7 +46,7 @@ def test_a_failed_job_is_returned_and_the_others_run(tmp_path: Path) -> None:
 def test_a_finished_job_is_not_run_again(tmp_path: Path) -> None:
     job = script(tmp_path, FINISH)
     run_jobs([job], console=QUIET)
-    assert run_jobs([script(tmp_path, "exit(1)")], console=QUIET) == []
+    assert run_jobs([script(tmp_path, "raise SystemExit(1)")], console=QUIET) == []
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:

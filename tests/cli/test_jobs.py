@@ -37,7 +37,8 @@ FINISH = "import sys, pathlib; (pathlib.Path(sys.argv[1]) / 'summary.json').writ
 
 
 def test_a_failed_job_is_returned_and_the_others_run(tmp_path: Path) -> None:
-    jobs = [script(tmp_path / "a", "import sys; print('why'); sys.exit(3)"), script(tmp_path / "b", FINISH)]
+    fail = "import sys; print('why'); sys.exit(3)"
+    jobs = [script(tmp_path / "a", fail), script(tmp_path / "b", FINISH)]
     assert run_jobs(jobs, console=QUIET) == [(jobs[0], 3)]
     assert jobs[0].log.read_text() == "why\n"
     assert jobs[1].finished

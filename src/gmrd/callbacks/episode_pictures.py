@@ -70,12 +70,7 @@ class EpisodePictures(Callback):
         output = network(episode.to(module.device))
         features = network.encoder(episode.query_images[:, 0].to(module.device))
         network.train(was_training)
-        maps = (
-            affinity_maps(unit_positions(features), output.support.foreground)[0]
-            .float()
-            .cpu()
-            .numpy()
-        )
+        maps = affinity_maps(unit_positions(features), output.support.foreground)
         figures = {
             "episode": episode_figure(episode, output.probabilities[0, 0, 1].float().cpu().numpy()),
             "affinity": affinity_figure(maps[0].float().cpu().numpy(), self.n_maps),

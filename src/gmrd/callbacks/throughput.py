@@ -20,6 +20,9 @@ class Throughput(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks."""
+        self._restart()
+
+    def _restart(self) -> None:
         self._begin = self._batch_end = time.perf_counter()
         self._waited, self._n_episodes = 0.0, 0
 
@@ -53,4 +56,4 @@ class Throughput(Callback):
             measured["throughput/peak_memory_gib"] = peak / 2**30
         for logger in trainer.loggers:
             logger.log_metrics(measured, step=trainer.global_step - 1)  # as Lightning counts
-        self.on_train_start(trainer, pl_module)
+        self._restart()

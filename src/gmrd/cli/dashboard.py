@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from omegaconf import DictConfig
@@ -44,8 +45,8 @@ def workspace(entity: str, project: str, name: str, organs: Sequence[str]) -> An
         InputError: the extra ``dashboard`` is not installed.
     """
     try:
-        import wandb_workspaces.reports.v2 as wr
-        import wandb_workspaces.workspaces as ws
+        wr: Any = import_module("wandb_workspaces.reports.v2")
+        ws: Any = import_module("wandb_workspaces.workspaces")
     except ImportError as error:
         raise InputError(
             "gmrd-dashboard needs wandb-workspaces: pip install 'gmrd[dashboard]'"

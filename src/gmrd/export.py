@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gmrd.atomic import replacing
 from gmrd.errors import InputError
 from gmrd.module import load_module
-from gmrd.nn.network import GMRD, Descriptors
+from gmrd.nn.network import GMRD, SupportDescriptors
 
 TOLERANCE = 1e-4
 INPUTS = ("slices", "foreground", "background")
@@ -27,7 +27,8 @@ class QueryPath(nn.Module):
 
     def __init__(self, network: GMRD) -> None:
         super().__init__()
-        self.network = network.eval()
+        self.network = network
+        self.eval()
 
     def forward(
         self,
@@ -36,9 +37,8 @@ class QueryPath(nn.Module):
         background: Float[Tensor, "kb c"],
     ) -> Float[Tensor, "n h w"]:
         """Foreground probability of every z-scored slice."""
-        features = self.network.encoder(slices).unsqueeze(0)
-        descriptors = Descriptors(foreground.unsqueeze(0), background.unsqueeze(0))
-        return self.network._predict(features, descriptors)[0, :, 1]
+        support = SupportDescriptors(foreground[None], background[None], empty=False)
+        return self.network.predict(slices, [support])[0]
 
 
 def shrink(ckpt_path: Path, out: Path) -> str:

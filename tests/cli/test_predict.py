@@ -1,0 +1,105 @@
+"""gmrd-predict with the packaged network, from files to files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from gmrd.data.phantom import make_phantom
+
+PROGRAM = [sys.executable, "-c", "from gmrd.cli.predict import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_phantom(tmp_path_factory.mktemp("phantom"), n_cases=2, seed=5)
+
+
+def predict(*settings: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return subprocess.run(
+        [*PROGRAM, *settings], capture_output=True, text=True, env=environment, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def out(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("out") / "found"
+    result = predict(
+        f"support.image={scans / 'image_1.nii.gz'}",
+        f"support.label={scans / 'label_1.nii.gz'}",
+        f"query={scans / 'image_2.nii.gz'}",
+        f"out={folder}",
+        "names={1: liver, 4: spleen}",
+        "save_probabilities=true",
+        "options.device=cpu",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "packaged network" in result.stdout
+    return folder
+
+
+def test_it_leaves_what_it_promises_and_nothing_else(out: Path) -> None:
+    assert {file.name for file in out.iterdir()} == {
+        "image_2_seg.nii.gz",
+        "image_2.png",
+        "image_2.html",
+        "image_2_probability_liver.nii.gz",
+        "image_2_probability_spleen.nii.gz",
+        "summary.json",
+    }
+
+
+def test_the_organ_is_found(out: Path, scans: Path) -> None:
+    """The packaged network has learnt something: far better than chance on a phantom."""
+    found = np.asarray(nib.load(out / "image_2_seg.nii.gz").dataobj)
+    true = np.asarray(nib.load(scans / "label_2.nii.gz").dataobj)
+    assert set(np.unique(found)) <= {0, 1, 4}
+    dice = [
+        2 * ((found == v) & (true == v)).sum() / ((found == v).sum() + (true == v).sum())
+        for v in (1, 4)
+    ]
+    assert np.mean(dice) > 0.3
+
+
+def test_the_summary_is_measured_on_the_files(out: Path) -> None:
+    summary = json.loads((out / "summary.json").read_text())
+    (scan,) = summary["scans"]
+    labels = nib.load(out / "image_2_seg.nii.gz")
+    voxel_ml = np.prod(labels.header.get_zooms()) / 1000
+    for organ, value in {"liver": 1, "spleen": 4}.items():
+        expected = (np.asarray(labels.dataobj) == value).sum() * voxel_ml
+        assert scan["volumes_ml"][organ] == pytest.approx(expected, abs=0.01)
+    assert "phantom_network" in {finding["kind"] for finding in scan["findings"]}
+    assert summary["about"]["settings"]["options"]["extent"] == "aligned"
+
+
+def test_the_page_holds_everything_it_shows(out: Path) -> None:
+    text = (out / "image_2.html").read_text()
+    n_slices = nib.load(out / "image_2_seg.nii.gz").shape[2]
+    slices = json.loads(re.search(r"const slices = (.*);", text).group(1))
+    assert len(slices) == n_slices
+    assert not re.search(r"(src|href)=[\"']?(https?:|//|\w+\.(js|css|png))", text)
+    assert "default-src 'none'" in text
+
+
+def test_refusals_are_a_sentence(scans: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.nii.gz"
+    torn.write_bytes((scans / "image_2.nii.gz").read_bytes()[:1000])
+    result = predict(
+        f"support.image={scans / 'image_1.nii.gz'}",
+        f"support.label={scans / 'label_1.nii.gz'}",
+        f"query={torn}",
+        f"out={tmp_path / 'out'}",
+    )
+    assert result.returncode == 2
+    assert "torn.nii.gz" in result.stderr
+    assert "Traceback" not in result.stderr

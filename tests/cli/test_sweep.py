@@ -30,8 +30,8 @@ QUICK = (
 def test_a_failed_job_does_not_end_the_sweep(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     run = command(
-        "gmrd.cli.train", "-m", *QUICK, "fold=99,0", "objective=train/loss",
-        f"hydra.sweep.dir={folder}",
+        "gmrd.cli.train", *QUICK, "fold=99,0", "objective=train/loss",
+        f"hydra.sweep.dir={folder}", "-m",
     )  # fmt: skip
     assert run.returncode != 0
     assert "2 jobs, 1 failed" in run.stdout

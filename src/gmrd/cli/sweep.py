@@ -85,11 +85,11 @@ def jobs_table(jobs: list[dict[str, Any]]) -> Table:
     shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs[1:] else set()
     failed = sum(job["status"] != "completed" for job in jobs)
     table = Table(title=f"{len(jobs)} jobs, {failed} failed", title_justify="left")
-    for heading in ("job", "overrides", "Dice", "seconds", "status"):
+    for heading in ("job", "overrides", "objective", "seconds", "status"):
         table.add_column(heading, overflow="fold")
     for job in jobs:
         own = " ".join(o for o in job["overrides"] if o not in shared)
-        result = "" if job.get("result") is None else f"{100 * float(job['result']):.2f}"
+        result = "" if job.get("result") is None else f"{float(job['result']):.4f}"
         status = job["status"] + (f": {job['error']}" if "error" in job else "")
         seconds = str(job.get("seconds", ""))
         table.add_row(str(job["job"]), own, result, seconds, status.replace("[", r"\["))

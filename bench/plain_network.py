@@ -65,8 +65,8 @@ class PlainNetwork(nn.Module):
         return full[0].softmax(dim=0)
 
     def _logit(self, decoder: AffinityDecoder, features: Tensor, rows: Tensor) -> Tensor:
-        maps = [F.cosine_similarity(features, row[:, None, None], dim=0) for row in rows]
-        return decoder(torch.stack(maps)[None])[0]
+        cosines = F.normalize(rows, dim=1) @ F.normalize(features.flatten(1), dim=0)
+        return decoder(cosines.unflatten(1, features.shape[1:])[None])[0]
 
     def forward(self, episode: Episode) -> NetworkOutput:
         """One episode, one shot, one query."""

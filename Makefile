@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench docs wheel sanitize clean
+.PHONY: help install demo test check format bench docs wheel sanitize clean sweep dashboard
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ bench: install ## Time and memory beside straightforward references (minutes)
 	$(BIN)/python bench/supervoxels.py
 	$(BIN)/python bench/network.py
 	$(BIN)/python bench/data.py
+
+sweep: install ## Create a Weights & Biases sweep; then run `wandb agent ID` where it shall work
+	$(BIN)/wandb sweep --project gmrd conf/sweeps/wandb.yaml
+
+dashboard: install ## Make a Weights & Biases workspace of all runs: make dashboard ENTITY=me
+	$(BIN)/gmrd-dashboard entity=$(ENTITY)
 
 docs: install ## Write the command reference from the configuration
 	$(BIN)/python -m gmrd.reference docs/commands.md

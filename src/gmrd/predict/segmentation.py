@@ -45,7 +45,7 @@ class Options:
     """
 
     extent: Literal["aligned", "all"] = "aligned"
-    margin: float = 0.25
+    margin: float = 0.1
     n_support_slices: int = 3
     largest_component: bool = True
     batch_size: int = 8

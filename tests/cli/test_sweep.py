@@ -34,7 +34,7 @@ def test_a_failed_job_does_not_end_the_sweep(command: Command, tmp_path: Path) -
         f"hydra.sweep.dir={folder}", "-m",
     )  # fmt: skip
     assert run.returncode != 0
-    assert "2 jobs, 1 failed" in run.stdout
+    assert "Jobs: 2, failed: 1" in run.stdout
     rows = list(csv.DictReader((folder / "sweep.csv").open()))
     assert [row["status"] for row in rows] == ["failed", "completed"]
     assert "fold=99" in rows[0]["overrides"]
@@ -58,7 +58,7 @@ def test_a_job_that_never_ends_is_listed(tmp_path: Path) -> None:
     assert sweep.read_jobs(tmp_path) == [
         {"job": 3, "overrides": ["fold=1"], "status": "did not end"}
     ]
-    assert "1 failed" in str(sweep.jobs_table(sweep.read_jobs(tmp_path)).title)
+    assert "failed: 1" in str(sweep.jobs_table(sweep.read_jobs(tmp_path)).title)
 
 
 def test_a_single_run_leaves_no_job_file(tmp_path: Path) -> None:
@@ -108,3 +108,22 @@ def test_ddp_in_a_multirun_is_refused_with_the_remedy(
             refuse_ddp_in_multirun(cfg)
     else:
         refuse_ddp_in_multirun(cfg)
+
+
+def test_an_optuna_study_is_taken_up_again(command: Command, tmp_path: Path) -> None:
+    """Two commands, one trial each, one study; its best trial is by validation."""
+    optuna = pytest.importorskip("optuna", reason="the extra gmrd[sweep]")
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra gmrd[sweep]")
+    storage = f"sqlite:///{tmp_path}/optuna.db"
+    for number in (0, 1):
+        run = command(
+            "gmrd.cli.train", "hparams_search=optuna", "~callbacks.pictures",
+            "trainer.max_steps=3", "hydra.sweeper.n_trials=1",
+            f"hydra.sweeper.storage={storage}", f"hydra.sweep.dir={tmp_path}/{number}",
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr[-3000:]
+        assert "Jobs: 1, failed: 0" in run.stdout
+    (name,) = [study.study_name for study in optuna.get_all_study_summaries(storage)]
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE"]
+    assert {"model.optimizer.lr", "model.network.dropout"} <= trials[0].params.keys()

@@ -84,7 +84,7 @@ def jobs_table(jobs: list[dict[str, Any]]) -> Table:
     """Jobs with their overrides, result or error, and the overrides that they share above."""
     shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs[1:] else set()
     failed = sum(job["status"] != "completed" for job in jobs)
-    table = Table(title=f"{len(jobs)} jobs, {failed} failed", title_justify="left")
+    table = Table(title=f"Jobs: {len(jobs)}, failed: {failed}", title_justify="left")
     for heading in ("job", "overrides", "objective", "seconds", "status"):
         table.add_column(heading, overflow="fold")
     for job in jobs:

@@ -86,6 +86,7 @@ BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
         (RunMode.MULTIRUN, BASIC, {"strategy": "ddp", "devices": 2}, True),
         (RunMode.MULTIRUN, BASIC, {"strategy": "auto", "devices": 2}, True),
         (RunMode.MULTIRUN, BASIC, {"strategy": "auto", "devices": [0, 1]}, True),
+        (RunMode.MULTIRUN, BASIC, {"strategy": "auto", "devices": "0,1"}, True),
         (RunMode.MULTIRUN, BASIC, {"strategy": {"_target_": "x.FSDPStrategy"}, "devices": 2}, True),
         (RunMode.MULTIRUN, BASIC, {"strategy": "ddp_spawn", "devices": 2}, False),
         (RunMode.MULTIRUN, BASIC, {"strategy": "auto", "devices": 1}, False),

@@ -93,7 +93,9 @@ def refuse_ddp_in_multirun(cfg: DictConfig) -> None:
 def _auto_ddp(cfg: DictConfig) -> bool:
     """Whether ``strategy: auto`` will mean DDP."""
     devices = cfg.trainer.get("devices", 1)
-    if OmegaConf.is_list(devices):
+    if isinstance(devices, str) and "," in devices:
+        devices = [number for number in devices.split(",") if number.strip()]
+    if not isinstance(devices, (int, str)):
         devices = len(devices)
     if str(devices) in ("auto", "-1"):
         devices = torch.cuda.device_count()

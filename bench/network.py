@@ -41,7 +41,7 @@ def build(kind: str):
     from gmrd.nn import build_network
 
     torch.manual_seed(0)
-    if kind == "lean":
+    if kind.startswith("lean"):
         return build_network(fill="cyclic")
     from plain_network import PlainNetwork
 
@@ -67,7 +67,9 @@ def train(kind: str, repeats: int) -> dict[str, float]:
     optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=5e-4)
 
     def step() -> None:
-        loss(network(batch), batch)["total"].backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "lean bf16"):
+            output = network(batch)
+        loss(output, batch)["total"].backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -82,13 +84,14 @@ def evaluate(kind: str, repeats: int, n_slices: int = 8) -> dict[str, float]:
     queries = one.query_images[0].expand(n_slices, -1, -1)
 
     def lean() -> None:
-        network.predict(queries, [network.describe(support, mask)])
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "lean bf16"):
+            network.predict(queries, [network.describe(support, mask)])
 
     def plain() -> None:
         for query in queries:
             network.predict(support[0, 0], mask[0, 0], query)
 
-    cost = timed(lean if kind == "lean" else plain, repeats)
+    cost = timed(lean if kind.startswith("lean") else plain, repeats)
     return {**cost, "wall": cost["wall"] / n_slices, "cpu": cost["cpu"] / n_slices}
 
 
@@ -170,15 +173,18 @@ def report(threads: int, repeats: int) -> None:
     least = measure("floor", "lean", 1, threads)
     print("floor: " + ", ".join(f"{name} {value:.2f}" for name, value in least.items()))
     for title, task in (("training step", "train"), ("evaluation, a slice", "evaluate")):
-        rows = {kind: measure(task, kind, repeats, threads) for kind in ("lean", "plain")}
+        kinds = ("lean", "lean bf16", "plain")
+        rows = {kind: measure(task, kind, repeats, threads) for kind in kinds}
         for kind, row in rows.items():
             figures = f"{row['wall']:6.2f} s wall {row['cpu']:6.2f} s cpu {row['peak_gb']:5.2f} GB"
-            print(f"{title:20} {kind:6} {figures}", flush=True)
-        ratio = {key: rows["plain"][key] / rows["lean"][key] for key in rows["lean"]}
-        print(f"{title:20} ratio " + ", ".join(f"{key} {v:.2f}" for key, v in ratio.items()))
+            print(f"{title:20} {kind:9} {figures}", flush=True)
+        for kind in kinds[:2]:
+            ratio = {key: rows["plain"][key] / rows[kind][key] for key in rows[kind]}
+            figures = ", ".join(f"{key} {v:.2f}" for key, v in ratio.items())
+            print(f"{title:20} plain / {kind}: {figures}")
         print(f"{title:20} public code, measured elsewhere: {PUBLIC[title]}")
     row = measure("encode", "lean", repeats, threads)
-    print(f"{'encoding, a slice':20} bare   {row['wall']:6.2f} s wall {row['cpu']:6.2f} s cpu")
+    print(f"{'encoding, a slice':20} bare      {row['wall']:6.2f} s wall {row['cpu']:6.2f} s cpu")
 
 
 def report_gpu() -> None:
@@ -199,7 +205,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("-n", type=int, default=2, help="repeats (batch size on a GPU)")
     parser.add_argument("--task", choices=TASKS)
-    parser.add_argument("--kind", choices=["lean", "plain"], default="lean")
+    parser.add_argument("--kind", choices=["lean", "lean bf16", "plain"], default="lean")
     options = parser.parse_args()
     if options.task:
         print(json.dumps(TASKS[options.task](options.kind, options.n)))

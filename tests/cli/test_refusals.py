@@ -59,7 +59,7 @@ def test_shapes_that_disagree(monkeypatch, capsys, root) -> None:
     path = root / "phantom_normalized" / "label_5.nii.gz"
     label = nib.load(path)
     nib.save(nib.Nifti1Image(np.asarray(label.dataobj)[:, :, 1:], label.affine), path)
-    message = refusal(monkeypatch, capsys, "data=phantom", f"data.root={root}", "fold=4")
+    message = refusal(monkeypatch, capsys, "data=phantom", f"data.root={root}")
     assert_says(message, "label_5.nii.gz", "has shape", "but its image has")
 
 

@@ -21,7 +21,7 @@ DRIVER = shutil.which("chromedriver")
 if not (CHROMIUM and DRIVER):
     pytest.skip("a browser test: install chromium and chromedriver", allow_module_level=True)
 
-WAIT = 120
+WAIT = 280
 
 
 @pytest.fixture(scope="module")

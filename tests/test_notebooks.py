@@ -13,7 +13,7 @@ SMALL = {
     "1_data_and_supervoxels": {"size": 64, "min_size": 200},
     "2_one_episode_step_by_step": {"size": 64},
     "3_predict_your_own_scan": {"size": 64},
-    "4_results_from_wandb": {"size": 48, "steps": 3},
+    "4_results_from_wandb": {"size": 48, "steps": 8},
 }
 
 

@@ -42,7 +42,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     raise
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
-                errors.print(f"[bold red]error:[/] {_sentence(refused)}", highlight=False)
+                _tell(refused)
                 sys.exit(2)
 
         return cast("Callable[[], Any]", explained)
@@ -56,6 +56,11 @@ def _hush_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+
+
+def _tell(error: Exception) -> None:
+    # Outside the task, which process pools pickle: a console cannot be.
+    errors.print(f"[bold red]error:[/] {_sentence(error)}", highlight=False)
 
 
 def _sentence(error: Exception) -> str:

@@ -54,18 +54,20 @@ def per_organ(cases: Sequence[ScoredCase], name: str) -> dict[str, float]:
 
 
 def rich_table(cases: Sequence[ScoredCase], title: str) -> Table:
-    """Dice and IoU in per cent, a row per method and a column per organ."""
+    """Dice and IoU in per cent, a row per organ and a column per method."""
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    methods = list(dict.fromkeys(case.method for case in cases))
-    organs = [*dict.fromkeys(case.organ for case in cases), "mean"]
-    for organ in organs:
-        table.add_column(f"{organ}\nDice  IoU", justify="right")
-    for method in methods:
-        of_method = [case for case in cases if case.method == method]
-        dice, iou = per_organ(of_method, "dice"), per_organ(of_method, "iou")
-        cells = [f"{100 * dice[organ]:5.1f} {100 * iou[organ]:5.1f}" for organ in organs]
-        table.add_row(method, *cells)
+    by_method = {
+        method: [case for case in cases if case.method == method]
+        for method in dict.fromkeys(case.method for case in cases)
+    }
+    means = [(per_organ(of, "dice"), per_organ(of, "iou")) for of in by_method.values()]
+    for method in by_method:
+        table.add_column(f"{method}\nDice    IoU", justify="right", no_wrap=True)
+    for organ in [*dict.fromkeys(case.organ for case in cases), "mean"]:
+        found = [(dice.get(organ, np.nan), iou.get(organ, np.nan)) for dice, iou in means]
+        cells = [f"{100 * dice:5.1f}  {100 * iou:5.1f}" for dice, iou in found]
+        table.add_row(organ.replace("_", " "), *cells, end_section=False)
     return table
 
 

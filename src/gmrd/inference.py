@@ -84,13 +84,10 @@ def segment(
 
 
 def resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
-    """Bring slices to the network's in-plane size; slices that have it are returned as they are."""
+    """Bring slices to the network's in-plane size, as training does; most have it already."""
     if slices.shape[-2:] == (size, size):
         return slices
-    shrinks = size < max(slices.shape[-2:])
-    return F.interpolate(
-        slices[None], size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
-    )[0]
+    return F.interpolate(slices[None], size=(size, size), mode="bilinear", align_corners=False)[0]
 
 
 def resize_masks(masks: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:

@@ -71,11 +71,15 @@ def test_a_checkpoint_is_evaluated_from_any_folder_and_scores_the_same(
         f"ckpt_path={out / 'training' / 'checkpoints' / 'last.ckpt'}",
         "data=phantom",
         f"data.root={out / 'data'}",
-        "baselines=false",
         "hydra.run.dir=again",
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    first = json.loads((out / "training" / "summary.json").read_text())["methods"]["GMRD"]
-    again = json.loads((tmp_path / "again" / "summary.json").read_text())["methods"]["GMRD"]
-    assert again == pytest.approx(first, nan_ok=True)
+
+    def scores(folder: Path) -> dict[str, dict[str, float]]:
+        methods = json.loads((folder / "summary.json").read_text())["methods"]
+        return {method: of_method["dice"] for method, of_method in methods.items()}
+
+    # Hardly trained, the network itself finds nothing; prototypes of its features do.
+    assert scores(out / "training")["one prototype"]["mean"] > 0.01
+    assert scores(tmp_path / "again") == scores(out / "training")

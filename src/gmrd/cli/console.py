@@ -44,6 +44,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     raise
                 _tell(refused)
                 sys.exit(2)
+            except KeyboardInterrupt:
+                errors.print("interrupted: what was finished is kept", highlight=False)
+                sys.exit(130)
 
         return cast("Callable[[], Any]", explained)
 

@@ -92,9 +92,9 @@ def resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size s
 
 def resize_masks(masks: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
     """Bring binary masks to the network's size; what is there stays there, be it one pixel."""
-    soft = resize(masks, size)
-    peak = soft.amax(dim=(1, 2), keepdim=True)
-    return ((soft > 0.5) | ((soft == peak) & (peak > 0))).float()
+    kept = resize(masks, size) > 0.5
+    lost = ~kept.flatten(1).any(dim=1)[:, None, None]
+    return torch.where(lost, F.adaptive_max_pool2d(masks[None], size)[0] > 0, kept).float()
 
 
 def _to_native(probability: Float[Tensor, "n h w"], shape: Sequence[int]) -> Float[Tensor, "n y x"]:

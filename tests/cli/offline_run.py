@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,19 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 def records(folder: Path) -> list[Any]:
-    """The records of the one offline run below ``folder``/wandb."""
+    """The records of the one offline run below ``folder``/wandb.
+
+    wandb's service writes the file from a process of its own: wait for the run's exit to be there.
+    """
     from wandb.proto.wandb_internal_pb2 import Record
 
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    return [Record.FromString(data) for data in _payloads(path.read_bytes())]
+    for _ in range(100):
+        found = [Record.FromString(data) for data in _payloads(path.read_bytes())]
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{path} does not end: the run was never finished")
 
 
 def _payloads(data: bytes) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -46,7 +47,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 sys.exit(2)
             except KeyboardInterrupt:
                 errors.print("interrupted: what was finished is kept", highlight=False)
-                sys.exit(130)
+                os._exit(130)  # at once: no waiting for pools and libraries to take leave
 
         return cast("Callable[[], Any]", explained)
 

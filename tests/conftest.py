@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+from gmrd.module import GMRDModule
 
 
 def _real(folder: str) -> Path:
@@ -38,3 +41,30 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("phantom")
     make_phantom(root, n_cases=6, seed=0, size=64)
     return root
+
+
+@pytest.fixture(scope="session")
+def module() -> GMRDModule:
+    """An untrained network small enough for any test."""
+    torch.manual_seed(0)
+    return GMRDModule(
+        network={
+            "backbone": "resnet18",
+            "n_features": 16,
+            "n_foreground": 4,
+            "n_background": 6,
+            "image_size": 32,
+        },
+        loss={},
+        optimizer={"name": "SGD", "lr": 0.1},
+        scheduler={"name": "StepLR", "step_size": 1},
+    )
+
+
+@pytest.fixture(scope="session")
+def checkpoint(module: GMRDModule, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its checkpoint."""
+    path = tmp_path_factory.mktemp("checkpoint") / "untrained.ckpt"
+    content = {"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}
+    torch.save(content, path)
+    return path

@@ -11,27 +11,7 @@ import torch
 
 from gmrd.errors import InputError
 from gmrd.export import QueryPath, _agreed, shrink
-from gmrd.module import GMRDModule, load_module
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    module = GMRDModule(
-        network={
-            "backbone": "resnet18",
-            "n_features": 16,
-            "n_foreground": 4,
-            "n_background": 6,
-            "image_size": 32,
-        },
-        loss={},
-        optimizer={"name": "SGD", "lr": 0.1},
-        scheduler={"name": "StepLR", "step_size": 1},
-    )
-    path = tmp_path_factory.mktemp("export") / "module.ckpt"
-    torch.save({"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}, path)
-    return path
+from gmrd.module import load_module
 
 
 def test_the_query_path_is_the_networks_prediction(checkpoint: Path) -> None:

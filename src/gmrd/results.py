@@ -67,7 +67,7 @@ def rich_table(cases: Sequence[ScoredCase], title: str) -> Table:
     for organ in [*dict.fromkeys(case.organ for case in cases), "mean"]:
         found = [(dice.get(organ, np.nan), iou.get(organ, np.nan)) for dice, iou in means]
         cells = [f"{100 * dice:5.1f}  {100 * iou:5.1f}" for dice, iou in found]
-        table.add_row(organ.replace("_", " "), *cells, end_section=False)
+        table.add_row(organ.replace("_", " "), *cells)
     return table
 
 

@@ -1,4 +1,4 @@
-"""A small untrained module, and small scans with a bright ball."""
+"""Small scans with a bright ball."""
 
 from __future__ import annotations
 
@@ -7,34 +7,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
-
-from gmrd.module import GMRDModule
-
-
-@pytest.fixture(scope="session")
-def module() -> GMRDModule:
-    torch.manual_seed(0)
-    return GMRDModule(
-        network={
-            "backbone": "resnet18",
-            "n_features": 16,
-            "n_foreground": 4,
-            "n_background": 6,
-            "image_size": 32,
-        },
-        loss={},
-        optimizer={"name": "SGD", "lr": 0.1},
-        scheduler={"name": "StepLR", "step_size": 1},
-    )
-
-
-@pytest.fixture(scope="session")
-def checkpoint(module: GMRDModule, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "untrained.ckpt"
-    content = {"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}
-    torch.save(content, path)
-    return path
 
 
 def ball(seed: int, shape: tuple[int, int, int] = (12, 40, 44)) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,8 @@ def as_itk(nifti: Path, ending: str) -> Path:
 
 def as_dicom(nifti: Path, folder: Path) -> Path:
     """The scan as a series of plain CT slices whose file names hide their order."""
-    scan, uid = read_scan(nifti), pydicom.uid.generate_uid()
+    scan = read_scan(nifti)
+    study, uid, frame = (pydicom.uid.generate_uid() for _ in range(3))
     lps = np.diag([-1, -1, 1, 1]) @ scan.affine
     folder.mkdir()
     for z, pixels in enumerate(scan.image):
@@ -49,7 +50,8 @@ def as_dicom(nifti: Path, folder: Path) -> Path:
         slice_.file_meta = meta
         slice_.SOPClassUID = meta.MediaStorageSOPClassUID
         slice_.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-        slice_.SeriesInstanceUID, slice_.Modality = uid, "CT"
+        slice_.StudyInstanceUID, slice_.SeriesInstanceUID = study, uid
+        slice_.FrameOfReferenceUID, slice_.Modality = frame, "CT"
         slice_.Rows, slice_.Columns = pixels.shape
         slice_.PixelSpacing = [scan.spacing[1], scan.spacing[2]]
         directions = [lps[:3, 0] / scan.spacing[2], lps[:3, 1] / scan.spacing[1]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
@@ -14,27 +14,31 @@ from rich.table import Table
 from gmrd.cli.console import command
 from gmrd.errors import InputError
 
+if TYPE_CHECKING:
+    from gmrd.predict.segmentation import Predictor
+
 console = Console()
+
+
+FORMATS = {"nifti": ".nii.gz", "dicom_seg": ".dcm"}
 
 
 @command("predict")
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
     from gmrd.predict.inputs import find_queries
-    from gmrd.predict.outputs import write_outputs, write_summary
+    from gmrd.predict.outputs import write_summary
 
+    if cfg.format not in FORMATS:
+        raise InputError(f"format={cfg.format}: choose one of {', '.join(FORMATS)}")
     pairs = support_pairs(cfg.support)
     queries = find_queries(cfg.query, exclude=[file for pair in pairs for file in pair])
     predictor = _predictor(cfg, pairs)
-    out, records = Path(cfg.out), []
-    for query in track(queries, "Segmenting", console=console):
-        found = predictor(query)
-        records.append(
-            write_outputs(found, out, probabilities=cfg.save_probabilities, page=cfg.page)
-        )
-        console.print(table(records[-1]))
-        for finding in found.findings:
-            console.print(f"[yellow]note:[/] {finding.text}", highlight=False)
+    out = Path(cfg.out)
+    records = [
+        _segment(predictor, query, out, cfg)
+        for query in track(queries, "Segmenting", console=console)
+    ]
     about = {
         "checkpoint": predictor.checkpoint,
         "support": [[str(image), str(label)] for image, label in pairs],
@@ -42,6 +46,29 @@ def main(cfg: DictConfig) -> None:
     }
     write_summary(out / "summary.json", about, records)
     console.print(f"Label maps, pictures, pages and summary.json: {out.resolve()}")
+
+
+def _segment(predictor: Predictor, query: Path, out: Path, cfg: DictConfig) -> dict[str, Any]:
+    """Segment one scan, write what was found, say it, and return its record."""
+    from gmrd.predict.dicom_seg import check_writable
+    from gmrd.predict.outputs import write_outputs
+    from gmrd.predict.readers import read_scan
+
+    scan = read_scan(query)
+    if cfg.format == "dicom_seg":
+        check_writable(scan)
+    found = predictor(scan)
+    record = write_outputs(
+        found,
+        out,
+        ending=FORMATS[cfg.format],
+        probabilities=cfg.save_probabilities,
+        page=cfg.page,
+    )
+    console.print(table(record))
+    for finding in found.findings:
+        console.print(f"[yellow]note:[/] {finding.text}", highlight=False)
+    return record
 
 
 def support_pairs(support: DictConfig) -> list[tuple[str, str]]:
@@ -71,7 +98,7 @@ def table(record: dict[str, Any]) -> Table:
     return rows
 
 
-def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]]) -> Any:
+def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]]) -> Predictor:
     from gmrd.predict.geometry import TrainingGeometry
     from gmrd.predict.intensity import Intensity
     from gmrd.predict.segmentation import Options, Predictor

@@ -28,9 +28,8 @@ def read_series(folder: Path, *, source: str) -> Scan:
         InputError: there is none or more than one, a slice is missing or double, slices differ
             in size or direction, or a link leads out of the folder.
     """
-    headers = _headers(folder, source)
     series: dict[str, list[tuple[Path, Any]]] = defaultdict(list)
-    for file, header in headers:
+    for file, header in _headers(folder, source):
         series[str(header.get("SeriesInstanceUID", ""))].append((file, header))
     if len(series) > 1:
         found = ", ".join(
@@ -43,7 +42,8 @@ def read_series(folder: Path, *, source: str) -> Scan:
     first = ordered[0][1]
     check_size(Path(source), (int(first.Columns), int(first.Rows), len(ordered)))
     image, affine = read_itk_series([file for file, _ in ordered], source)
-    return Scan(Path(source).stem or "series", image, affine, source=source)
+    headers = tuple(header for _, header in ordered)
+    return Scan(Path(source).stem or "series", image, affine, source=source, slices=headers)
 
 
 def _headers(folder: Path, source: str) -> list[tuple[Path, Any]]:

@@ -17,15 +17,21 @@ from gmrd.predict.result import Segmentation
 
 
 def write_outputs(
-    found: Segmentation, folder: Path, *, probabilities: bool = False, page: bool = True
+    found: Segmentation,
+    folder: Path,
+    *,
+    ending: str = ".nii.gz",
+    probabilities: bool = False,
+    page: bool = True,
 ) -> dict[str, Any]:
     """Write everything about one scan into ``folder`` and return its record.
 
-    ``<name>_seg.nii.gz`` is the label map, ``<name>.png`` the contact sheet, ``<name>.html`` a
-    page with all slices, and ``<name>_probability_<organ>.nii.gz`` a map per organ if asked for.
+    ``<name>_seg.nii.gz`` (or ``.dcm``) is the label map, ``<name>.png`` the contact sheet,
+    ``<name>.html`` a page with all slices, and ``<name>_probability_<organ>.nii.gz`` a map per
+    organ if asked for.
     """
     name = found.scan.name
-    files = {"labels": found.save(folder / f"{name}_seg.nii.gz").name}
+    files = {"labels": found.save(folder / f"{name}_seg{ending}").name}
     if probabilities:
         for value, probability in found.probabilities.items():
             file = folder / f"{name}_probability_{found.names[value]}.nii.gz"

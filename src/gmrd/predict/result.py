@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt
 from scipy import ndimage
 
+from gmrd.predict.dicom_seg import write_segmentation
 from gmrd.predict.judgement import Finding
 from gmrd.predict.scan import Scan
 
@@ -42,7 +43,16 @@ class Segmentation:
     seconds: float
 
     def save(self, path: str | Path) -> Path:
-        """Write the label map as NIfTI with the scan's shape, affine and codes."""
+        """Write the label map in the scan's own geometry.
+
+        As NIfTI with the scan's shape, affine and codes; or, if the path ends in ``.dcm``, as a
+        DICOM segmentation that refers to the scan's series.
+
+        Raises:
+            InputError: ``.dcm`` of a scan that was not read from DICOM, or without highdicom.
+        """
+        if Path(path).suffix == ".dcm":
+            return write_segmentation(Path(path), self.scan, self.labels, self.names)
         return self.scan.save(Path(path), self.labels)
 
 

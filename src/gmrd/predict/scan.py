@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Scan:
         header: the NIfTI header it came with; None for other formats.
         stored_shape: the file's shape if it differs from (x, y, z), such as (x, y, z, 1).
         source: the file or folder.
+        slices: the headers of a DICOM series (pydicom), in the order of z; None for a file.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Scan:
     header: Any = None
     stored_shape: tuple[int, ...] | None = None
     source: str = ""
+    slices: tuple[Any, ...] | None = field(default=None, repr=False)
 
     @property
     def spacing(self) -> tuple[float, float, float]:

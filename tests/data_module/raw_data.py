@@ -1,14 +1,21 @@
-"""Downloads as challenges lay them out, written from real or phantom pixels for the tests."""
+"""Downloads as challenges lay them out, written from real or phantom pixels for the tests.
+
+Arrays are (z, y, x) with z growing to the head, y to the back and x to the left, as DICOM has it;
+NIfTI files say so in their affine.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 from matplotlib.image import imsave
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+Spacing = tuple[float, float, float]
 
 MR_VALUES = {1: 63, 2: 126, 3: 189, 4: 252}
 """What stands for liver, right kidney, left kidney and spleen in the CHAOS MR masks."""
@@ -18,7 +25,7 @@ def write_dicom_series(
     folder: Path,
     image: np.ndarray,
     *,
-    spacing: tuple[float, float, float],
+    spacing: Spacing,
     description: str = "T2",
     head_first: bool = False,
 ) -> str:
@@ -61,3 +68,48 @@ def write_masks(folder: Path, label: np.ndarray, *, stem: str, head_first: bool 
         number = len(grey) - 1 - z if head_first else z
         path = folder / f"{stem}{number + 1:05d}.png"
         imsave(path, pixels, cmap="gray", vmin=0, vmax=255)
+
+
+def write_nifti(path: Path, array: np.ndarray, spacing: Spacing) -> None:
+    """Write an array as a scanner's converter would, lying LPS."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.diag([-spacing[2], -spacing[1], spacing[0], 1.0])
+    nib.save(nib.Nifti1Image(array.transpose(2, 1, 0), affine), path)
+
+
+def write_chaost2(
+    source: Path, case: str, image: np.ndarray, label: np.ndarray, spacing: Spacing
+) -> None:
+    """A case of CHAOS MR: DICOM slices and grey PNG masks of the same names."""
+    folder = source / "MR" / case / "T2SPIR"
+    write_dicom_series(folder / "DICOM_anon", image, spacing=spacing)
+    write_masks(folder / "Ground", label, stem="IMG-0004-")
+
+
+def write_sabs(
+    source: Path, case: str, image: np.ndarray, label: np.ndarray, spacing: Spacing
+) -> None:
+    """A case of Synapse's RawData.zip, in Hounsfield units."""
+    for kind, array in (("img", image.astype(np.int16)), ("label", label)):
+        path = source / "RawData" / "Training" / kind / f"{kind}{case}.nii.gz"
+        write_nifti(path, array, spacing)
+
+
+def write_cmr(
+    source: Path, case: str, image: np.ndarray, label: np.ndarray, spacing: Spacing
+) -> None:
+    """A case of MS-CMRSeg 2019 with its other sequences, and one without a label."""
+    values = np.array([0, 200, 500, 600], dtype=np.int16)[label]
+    images = source / "c0t2lge"
+    for name in (f"patient{case}_C0", f"patient{case}_LGE", "patient36_C0"):
+        write_nifti(images / f"{name}.nii.gz", image, spacing)
+    write_nifti(source / "c0gt" / f"patient{case}_C0_manual.nii.gz", values, spacing)
+
+
+def write_prostate_mri(
+    source: Path, case: str, image: np.ndarray, label: np.ndarray, spacing: Spacing
+) -> None:
+    """A case of data.zip, beside the list of the institutions."""
+    for kind, array in (("img", image.astype(np.float32)), ("mask", label)):
+        write_nifti(source / "data" / f"{case}_{kind}.nii", array, spacing)
+    (source / "institution.txt").write_text(f"{case} 1\n")

@@ -33,7 +33,7 @@ from .conftest import MakeData
         ({"images": "phantom_normalized/image.nii.gz"}, r"must hold \{case\} exactly once"),
         ({"setting": 3}, r"setting=3 is neither 1 nor 2"),
         ({"setting": 2, "group": 2}, r"data.group=2 does not exist"),
-        ({"setting": 2, "test_groups": []}, r"0 groups of test classes"),
+        ({"setting": 2, "test_groups": []}, r"no data\.test_groups.*use setting=1"),
     ],
 )
 def test_refusals(make_data: MakeData, overrides: dict[str, object], message: str) -> None:

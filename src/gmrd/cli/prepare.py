@@ -28,13 +28,19 @@ def prepare(data: EpisodeDataModule, source: Path, *, n_jobs: int = 1) -> int:
     """
     if data.preparation is None:
         raise InputError(f"{data.name} has no preparation section in its YAML file")
-    settings = Preparation(**data.preparation)
-    jobs = find_jobs(source.expanduser(), data.root, data.layout, settings, data.supervoxels)
+    jobs = find_jobs(
+        source.expanduser(),
+        data.root,
+        data.layout,
+        Preparation(**data.preparation, check_geometry=data.check_geometry),
+        data.supervoxels,
+        exclude=data.exclude,
+        n_cases=data.n_cases,
+    )
     due = [job for job in jobs if not job.is_done()]
     for _ in track(run_jobs(due, n_jobs), "Preparing", len(due), console=console, disable=not due):
         pass
-    if due or not (data.root / "manifest.json").is_file():
-        write_manifest(data.root, data.name, data.classes, jobs)
+    write_manifest(data.root, data.name, data.classes, jobs)
     return len(due)
 
 

@@ -71,7 +71,7 @@ def find_cases(
             f"no images found: {root / layout.images} {reason}. Set data.root to the folder that "
             f"holds {layout.images}. {how_to_get}".strip()
         )
-    kept = _select(found, exclude, n_cases)
+    kept = select_cases(found, exclude, n_cases)
     if layout.labels:
         _refuse_missing_labels(root, layout, kept)
     return [_case(root, layout, case_id, computed_root or root) for case_id in kept]
@@ -100,7 +100,8 @@ def case_paths(root: Path, pattern: str) -> dict[str, Path]:
     return {case_id: found[case_id] for case_id in sorted(found, key=numeric_key)}
 
 
-def _select(found: list[str], exclude: Sequence[str | int], n_cases: int | None) -> list[str]:
+def select_cases(found: list[str], exclude: Sequence[str | int], n_cases: int | None) -> list[str]:
+    """The first ``n_cases`` of the cases found that are not excluded; refuses unknown ids."""
     unknown = sorted({str(case) for case in exclude} - set(found))
     if unknown:
         raise InputError(f"data.exclude names cases that do not exist: {unknown}; found {found}")

@@ -152,6 +152,12 @@ class EpisodeDataModule(LightningDataModule):
             return sorted(self.classes)
         if self.setting != 2:
             raise InputError(f"setting={self.setting} is neither 1 nor 2")
+        if not self.test_groups:
+            raise InputError(
+                f"{self.name} has no data.test_groups, the groups of classes that setting=2 tests, "
+                "one training for each: use setting=1, or name them, such as "
+                f"data.test_groups=[[{min(self.classes, default=1)}]]"
+            )
         if not 0 <= self.group < len(self.test_groups):
             raise InputError(
                 f"{self.name} has {len(self.test_groups)} groups of test classes for setting=2, so "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from gmrd.atomic import replacing
-from gmrd.data.cases import CASE, Case, Layout, case_paths
+from gmrd.data.cases import CASE, Case, Layout, case_paths, select_cases
 from gmrd.data.prepare.settings import Preparation
 from gmrd.data.prepare.sources import read_case
 from gmrd.data.prepare.steps import prepare_volume
@@ -92,12 +92,28 @@ class Job:
 
 
 def find_jobs(
-    source: Path, root: Path, layout: Layout, settings: Preparation, supervoxels: Supervoxels
+    source: Path,
+    root: Path,
+    layout: Layout,
+    settings: Preparation,
+    supervoxels: Supervoxels,
+    *,
+    exclude: Sequence[str | int] = (),
+    n_cases: int | None = None,
 ) -> list[Job]:
     """A job for every case below ``source``, in numeric order.
 
+    Args:
+        source: Folder of the download.
+        root: Folder to write.
+        layout: File patterns below it.
+        settings: File patterns below the source and the steps.
+        supervoxels: Settings of the supervoxels.
+        exclude: Ids to leave out.
+        n_cases: How many of the first cases to prepare; all by default.
+
     Raises:
-        InputError: If there is no case, or one without its label.
+        InputError: If there is no case, or one without its label that is not to be left out.
     """
     images = case_paths(source, settings.images)
     if not images:
@@ -107,24 +123,31 @@ def find_jobs(
             " your download"
         )
     labels = case_paths(source, settings.labels) if settings.labels else {}
-    missing = [case for case in images if settings.labels and case not in labels]
-    if missing:
-        raise InputError(
-            f"no label for case {', '.join(missing)}: expected "
-            f"{source / str(settings.labels).replace(CASE, missing[0])}"
-        )
+    unlabelled = [case for case in images if settings.labels and case not in labels]
+    left_out = unlabelled if settings.unlabelled == "skip" and labels else []
+    case_ids = select_cases([c for c in images if c not in left_out], exclude, n_cases)
+    _refuse_missing_labels(source, settings, [case for case in case_ids if case in unlabelled])
     return [
         Job(
             case_id=case_id,
-            source_image=path,
+            source_image=images[case_id],
             source_label=labels.get(case_id),
             target=_target(root, layout, case_id, has_label=settings.labels is not None),
             record=root / RECORDS / f"{case_id}.json",
             settings=settings,
             supervoxels=supervoxels,
         )
-        for case_id, path in images.items()
+        for case_id in case_ids
     ]
+
+
+def _refuse_missing_labels(source: Path, settings: Preparation, case_ids: list[str]) -> None:
+    if case_ids:
+        expected = source / str(settings.labels).replace(CASE, case_ids[0])
+        raise InputError(
+            f"no label for case {', '.join(case_ids)}: expected {expected}. Add it, or leave cases "
+            "without a label out with data.preparation.unlabelled=skip"
+        )
 
 
 def run_jobs(jobs: list[Job], n_jobs: int) -> Iterator[str]:
@@ -138,7 +161,7 @@ def run_jobs(jobs: list[Job], n_jobs: int) -> Iterator[str]:
 
 
 def write_manifest(root: Path, name: str, classes: Mapping[int, str], jobs: list[Job]) -> Path:
-    """Gather the cases' records into the manifest of the data set."""
+    """Gather the cases' records into the manifest of the data set; one that is right stays."""
     records = [json.loads(job.record.read_text()) for job in jobs]
     path = root / MANIFEST
     manifest = {
@@ -149,14 +172,19 @@ def write_manifest(root: Path, name: str, classes: Mapping[int, str], jobs: list
         "versions": {p: version(p) for p in ("gmrd", "monai", "numpy", "nibabel", "torch")},
         "cases": records,
     }
-    write_json(path, manifest)
+    if not path.is_file() or path.read_text() != _as_json(manifest):
+        write_json(path, manifest)
     return path
 
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON under a temporary name, then rename it."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+        temporary.write_text(_as_json(content))
+
+
+def _as_json(content: object) -> str:
+    return json.dumps(content, indent=1)
 
 
 def _target(root: Path, layout: Layout, case_id: str, *, has_label: bool) -> Case:

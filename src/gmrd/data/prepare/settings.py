@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MaskOrder = Literal["auto", "names", "files", "position"]
+Unlabelled = Literal["refuse", "skip"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Preparation:
         mask_order: Which PNG belongs to which slice: the one of the same ``names``, the one at
             the same place among the sorted ``files``, or at the same place along the patient
             (``position``); ``auto`` takes names where they agree and files otherwise.
+        unlabelled: Whether a case without its label is refused or left out; challenges keep some
+            labels to themselves.
+        check_geometry: Refuse labels that lie elsewhere than their image.
         series: DICOM attributes and the values that the wanted series has, such as
             ``{SeriesDescription: T2}``, for folders with several series.
         orientation: Axis codes to bring the volume to; None leaves it as it is.
@@ -38,6 +42,8 @@ class Preparation:
     labels: str | None = None
     label_ranges: Mapping[int, Sequence[int]] = field(default_factory=dict)
     mask_order: MaskOrder = "auto"
+    unlabelled: Unlabelled = "refuse"
+    check_geometry: bool = True
     series: Mapping[str, Any] = field(default_factory=dict)
     orientation: str | None = None
     window: Sequence[float | int] | None = None

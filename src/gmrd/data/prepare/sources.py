@@ -42,7 +42,8 @@ def read_case(image_path: Path, label_path: Path | None, settings: Preparation) 
         if label_path is not None:
             label, label_affine = read_image(label_path)
             refuse_other_shape(label_path, label, image)
-            refuse_other_place(label_path, label_affine, affine, image.shape)
+            if settings.check_geometry:
+                refuse_other_place(label_path, label_affine, affine, image.shape)
             label = class_ids(label_path, as_integers(label_path, label), settings.label_ranges)
         return RawCase(image, affine, label)
     series = read_series(image_path, settings.series)

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float32, Shaped
 from monai.data import MetaTensor
 from monai.transforms import (
+    BorderPad,
+    CenterSpatialCrop,
     ClipIntensityPercentiles,
     Orientation,
-    ResizeWithPadOrCrop,
     ScaleIntensityRange,
     SpatialCrop,
     SpatialResample,
@@ -60,9 +61,7 @@ def _steps(image: MetaTensor, settings: Preparation, *, is_label: bool) -> MetaT
     if settings.spacing or settings.spacing_factor:
         image = _resample(image, settings)
     if settings.size:
-        fill = 0.0 if is_label else float(image.min())
-        size = (settings.size, settings.size, -1)
-        image = ResizeWithPadOrCrop(spatial_size=size, value=fill)(image)
+        image = _crop_or_pad(image, settings.size, fill=0.0 if is_label else float(image.min()))
     return image
 
 
@@ -73,6 +72,16 @@ def _intensity(image: MetaTensor, settings: Preparation) -> MetaTensor:
     if settings.clip_percentile:
         image = ClipIntensityPercentiles(lower=None, upper=settings.clip_percentile)(image)
     return image
+
+
+def _crop_or_pad(image: MetaTensor, size: int, *, fill: float) -> MetaTensor:
+    """Square slices about pixel n // 2 of each axis, as in the published preprocessing.
+
+    Padding all sides first makes that the centre whether there is too much or too little, which
+    MONAI's ResizeWithPadOrCrop does not where an odd number of pixels is missing.
+    """
+    padded = BorderPad(spatial_border=(size // 2, size // 2, 0), value=fill)(image)
+    return CenterSpatialCrop(roi_size=(size, size, -1))(padded)
 
 
 def _resample(image: MetaTensor, settings: Preparation) -> MetaTensor:

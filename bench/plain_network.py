@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck
 
 from gmrd.losses import GMRDLoss
 from gmrd.nn import GMRD, Descriptors, NetworkOutput
@@ -25,9 +24,8 @@ class PlainNetwork(nn.Module):
     def __init__(self, network: GMRD) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.contiguous_format)
-        for block in network.modules():
-            if isinstance(block, Bottleneck):
-                block.forward = Bottleneck.forward.__get__(block)
+        for name in ("layer1", "layer2", "layer3"):
+            setattr(network.encoder, name, nn.Sequential(*getattr(network.encoder, name)))
 
     def encode(self, images: Tensor) -> Tensor:
         encoder = self.network.encoder

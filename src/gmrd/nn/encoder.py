@@ -13,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import resnet
 
-from gmrd.nn.bottleneck import LeanBottleneck
+from gmrd.nn.bottleneck import LeanStage
 
 BACKBONES = {
     "resnet18": (resnet.BasicBlock, (2, 2, 2, 2)),
     "resnet34": (resnet.BasicBlock, (3, 4, 6, 3)),
-    "resnet50": (LeanBottleneck, (3, 4, 6, 3)),
-    "resnet101": (LeanBottleneck, (3, 4, 23, 3)),
+    "resnet50": (resnet.Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (resnet.Bottleneck, (3, 4, 23, 3)),
 }
 
 
@@ -58,9 +58,10 @@ class Encoder(nn.Module):
         block, depths = BACKBONES[backbone]
         net = resnet.ResNet(block, list(depths))
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
-        self.layer1 = net.layer1
-        self.layer2 = _dilate(net.layer2, first=1, rest=2)
-        self.layer3 = _dilate(net.layer3, first=2, rest=4)
+        stage = LeanStage if block is resnet.Bottleneck else nn.Sequential
+        self.layer1 = stage(*net.layer1)
+        self.layer2 = stage(*_dilate(net.layer2, first=1, rest=2))
+        self.layer3 = stage(*_dilate(net.layer3, first=2, rest=4))
         self.reduce = nn.Conv2d(256 * block.expansion, n_features, 1, bias=False)
         self.threshold = (
             Threshold(_dilate(net.layer4, first=4, rest=4, stride=2), net.fc)

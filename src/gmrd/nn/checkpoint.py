@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,47 +10,39 @@ from torch import Tensor
 
 from gmrd.errors import InputError
 from gmrd.nn.network import GMRD
+from gmrd.types import Variant
 
-_OURS = [
-    (r"^encoder\.backbone\.conv1\.", "encoder.stem.0."),
-    (r"^encoder\.backbone\.bn1\.", "encoder.stem.1."),
-    (r"^encoder\.backbone\.(layer[123])\.", r"encoder.\1."),
-    (r"^encoder\.backbone\.(layer4|fc)\.", r"encoder.threshold.\1."),
-    (r"^encoder\.reduce1\.", "encoder.reduce."),
-    (r"^encoder\.reduce1d\.", "encoder.threshold.linear."),
-    (r"^mlp1\.reduce\.0\.", "foreground.positions."),
-    (r"^mlp1\.reduce\.[23]\.", "foreground.mix."),
-    (r"^mlp2\.reduce\.0\.", "background.positions."),
-    (r"^mlp2\.reduce\.[23]\.", "background.mix."),
-    (r"^decoder1\.", "foreground_decoder."),
-    (r"^decoder2\.", "background_decoder."),
-    (r"_decoder\.res1\.0\.", "_decoder.reduce."),
-    (r"_decoder\.res2\.", "_decoder.residual."),
-    (r"_decoder\.down\.", "_decoder.head."),
-]
-_THEIRS = [
-    (r"^encoder\.stem\.0\.", "encoder.backbone.conv1."),
-    (r"^encoder\.stem\.1\.", "encoder.backbone.bn1."),
-    (r"^encoder\.(layer[123])\.", r"encoder.backbone.\1."),
-    (r"^encoder\.threshold\.(layer4|fc)\.", r"encoder.backbone.\1."),
-    (r"^encoder\.reduce\.", "encoder.reduce1."),
-    (r"^encoder\.threshold\.linear\.", "encoder.reduce1d."),
-    (r"^foreground_decoder\.reduce\.", "decoder1.res1.0."),
-    (r"^background_decoder\.reduce\.", "decoder2.res1.0."),
-    (r"^foreground_decoder\.", "decoder1."),
-    (r"^background_decoder\.", "decoder2."),
-    (r"^(decoder[12])\.residual\.", r"\1.res2."),
-    (r"^(decoder[12])\.head\.", r"\1.down."),
-    (r"^foreground\.positions\.", "mlp1.reduce.0."),
-    (r"^background\.positions\.", "mlp2.reduce.0."),
-]
+_NAMES = (
+    ("encoder.backbone.conv1.", "encoder.stem.0."),
+    ("encoder.backbone.bn1.", "encoder.stem.1."),
+    ("encoder.backbone.layer1.", "encoder.layer1."),
+    ("encoder.backbone.layer2.", "encoder.layer2."),
+    ("encoder.backbone.layer3.", "encoder.layer3."),
+    ("encoder.backbone.layer4.", "encoder.threshold.layer4."),
+    ("encoder.backbone.fc.", "encoder.threshold.fc."),
+    ("encoder.reduce1.", "encoder.reduce."),
+    ("encoder.reduce1d.", "encoder.threshold.linear."),
+    ("mlp1.reduce.0.", "foreground.positions."),
+    ("mlp2.reduce.0.", "background.positions."),
+    ("decoder1.res1.0.", "foreground_decoder.reduce."),
+    ("decoder1.res2.", "foreground_decoder.residual."),
+    ("decoder1.down.", "foreground_decoder.head."),
+    ("decoder2.res1.0.", "background_decoder.reduce."),
+    ("decoder2.res2.", "background_decoder.residual."),
+    ("decoder2.down.", "background_decoder.head."),
+)
+"""What the names of the public code's parameters begin with, and ours."""
+
+_MIX = {"paper": "3", "head": "2"}
+"""The generator's second linear layer comes after the activation, or in its place."""
+
 _UNUSED = "encoder.reduce2.weight"
 """The public code computes with it but never reads the result; this package has none."""
 
 
 def from_public_name(name: str) -> str:
     """Our name of a parameter of the public research code."""
-    return _rename(name, _OURS)
+    return _rename(name, [*_NAMES, *_mix_names("paper"), *_mix_names("head")])
 
 
 def to_public(network: GMRD) -> dict[str, Tensor]:
@@ -64,13 +55,9 @@ def to_public(network: GMRD) -> dict[str, Tensor]:
         raise InputError("the public format holds layer4 and the classifier: the network must be "
                          "built with with_threshold=true")  # fmt: skip
     paper = isinstance(network.foreground.activation, torch.nn.ReLU)
-    mix = "3" if paper else "2"
-    rename = [
-        *_THEIRS,
-        (r"^foreground\.mix\.", f"mlp1.reduce.{mix}."),
-        (r"^background\.mix\.", f"mlp2.reduce.{mix}."),
-    ]
-    public = {_rename(name, rename): value for name, value in network.state_dict().items()}
+    names = [*_NAMES, *_mix_names("paper" if paper else "head")]
+    back = [(ours, theirs) for theirs, ours in names]
+    public = {_rename(name, back): value for name, value in network.state_dict().items()}
     n_features, n_deep = network.encoder.reduce.out_channels, network.encoder.threshold.n_channels
     return {**public, _UNUSED: torch.zeros(n_features, n_deep, 1, 1)}
 
@@ -147,7 +134,15 @@ def describe_public(weights: Mapping[str, Tensor]) -> dict[str, str | int]:
     }
 
 
-def _rename(name: str, rules: list[tuple[str, str]]) -> str:
-    for pattern, replacement in rules:
-        name = re.sub(pattern, replacement, name)
+def _mix_names(variant: Variant) -> list[tuple[str, str]]:
+    generators = {"mlp1": "foreground", "mlp2": "background"}
+    return [
+        (f"{theirs}.reduce.{_MIX[variant]}.", f"{ours}.mix.") for theirs, ours in generators.items()
+    ]
+
+
+def _rename(name: str, names: Iterable[tuple[str, str]]) -> str:
+    for old, new in names:
+        if name.startswith(old):
+            return new + name.removeprefix(old)
     return name

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -31,6 +32,8 @@ class SweepLog(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Remember where the sweep is."""
+        # The folder's name asks for what Hydra itself only sets for the jobs.
+        HydraConfig.instance().set_config(config)
         SweepLog.folder = Path(config.hydra.sweep.dir)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.demos.boring_classes import BoringModel
 
-from gmrd.callbacks import AtomicCheckpointIO, SaveLast, Throughput
+from gmrd.callbacks import AtomicCheckpointIO, SaveLast, Throughput, TrainingProgress
 from gmrd.callbacks.episode_pictures import affinity_figure, descriptor_figure
 from gmrd.nn import Descriptors
 
@@ -79,3 +81,15 @@ def test_throughput_counts_episodes_of_all_processes(monkeypatch: pytest.MonkeyP
     assert step == 1
     assert measured["throughput/episodes_per_second"] == pytest.approx(2 * 2 * 3 / 8)
     assert measured["throughput/data_wait_fraction"] == pytest.approx(2 / 8)
+
+
+def test_the_bar_counts_to_the_last_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = Trainer(
+        default_root_dir=tmp_path, accelerator="cpu", max_steps=6, limit_train_batches=4,
+        limit_val_batches=0, logger=False, enable_checkpointing=False, enable_model_summary=False,
+        callbacks=[TrainingProgress()],
+    )  # fmt: skip
+    trainer.fit(BoringModel())
+    assert "Epoch 2 of 2" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from gmrd.callbacks.checkpoints import AtomicCheckpointIO, SaveLast
 from gmrd.callbacks.episode_pictures import EpisodePictures
+from gmrd.callbacks.progress import TrainingProgress
 from gmrd.callbacks.throughput import Throughput
 
-__all__ = ["AtomicCheckpointIO", "EpisodePictures", "SaveLast", "Throughput"]
+__all__ = ["AtomicCheckpointIO", "EpisodePictures", "SaveLast", "Throughput", "TrainingProgress"]

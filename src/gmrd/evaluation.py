@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gmrd.data.protocol import query_chunks, support_slices
 from gmrd.data.volume import Volume, save_like
+from gmrd.errors import InputError
 from gmrd.inference import Chunk, Segmenter, segment
 from gmrd.metrics import volume_scores
 from gmrd.results import ScoredCase
@@ -49,6 +50,9 @@ class Evaluator:
         protocol: see the module's text.
         batch_size: query slices encoded together.
         device: where the networks are.
+
+    Raises:
+        InputError: an unknown protocol, or no chunk.
     """
 
     classes: Mapping[int, str]
@@ -56,6 +60,13 @@ class Evaluator:
     protocol: QueryProtocol = "chunks"
     batch_size: int = 8
     device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.protocol not in get_args(QueryProtocol):
+            raise InputError(f"protocol={self.protocol} is neither chunks nor all_slices")
+        for name in ("n_chunks", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)} is less than 1")
 
     def score(
         self, methods: Mapping[str, Segmenter], cases: Iterable[EvaluationCase]

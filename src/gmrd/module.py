@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
@@ -67,6 +68,29 @@ class GMRDModule(LightningModule):
         self._part_of_step = step, part + 1 if step == last_step else 0
         place = self._part_of_step[1] * self.trainer.world_size + self.global_rank
         torch.manual_seed((seed * 1_000_003 + step) * 1_009 + place)
+
+    def whole(self) -> GMRDModule | None:
+        """The module with all its parameters; all processes of a training must ask at once.
+
+        Where FSDP divides the parameters this is a copy, and None in all processes but the first.
+        """
+        if not isinstance(self.trainer.strategy, FSDPStrategy):
+            return self
+        state = self.trainer.strategy.lightning_module_state_dict()
+        if not self.trainer.is_global_zero:
+            return None
+        copy = GMRDModule.rebuilt(self.hparams)
+        copy.load_state_dict(state)
+        return copy
+
+    @classmethod
+    def rebuilt(cls, hyper_parameters: Mapping[str, Any]) -> GMRDModule:
+        """A module of these hyper-parameters whose weights are to be loaded.
+
+        So pretrained weights need not be at hand.
+        """
+        network = {**hyper_parameters["network"], "pretrained": None}
+        return cls(**{**hyper_parameters, "network": network})
 
     def training_step(self, batch: Episode, batch_idx: int) -> Tensor:
         """The total loss of a batch of episodes."""
@@ -140,7 +164,12 @@ def load_module(ckpt_path: str | Path) -> GMRDModule:
             f"{path} is not a gmrd checkpoint: for weights of the public research code, run "
             f"gmrd-convert source={path} out=gmrd.ckpt first"
         )
-    module = _rebuilt(path, checkpoint["hyper_parameters"])
+    try:
+        module = GMRDModule.rebuilt(checkpoint["hyper_parameters"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} has hyper-parameters that this version of gmrd cannot use: {error}"
+        ) from error
     try:
         module.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
@@ -148,24 +177,18 @@ def load_module(ckpt_path: str | Path) -> GMRDModule:
     return module
 
 
-def _rebuilt(path: Path, hyper_parameters: Mapping[str, Any]) -> GMRDModule:
-    """An untrained module as a checkpoint describes it.
-
-    The weights come from the checkpoint, so pretrained ones need not be at hand.
-    """
-    try:
-        network = {**hyper_parameters["network"], "pretrained": None}
-        return GMRDModule(**{**hyper_parameters, "network": network})
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} has hyper-parameters that this version of gmrd cannot use: {error}"
-        ) from error
-
-
 def _named(namespace: Any, settings: Mapping[str, Any], target: Any) -> Any:
-    """Instantiate ``namespace.<settings.name>(target, **rest)``."""
+    """Instantiate ``namespace.<settings.name>(target, **rest)``.
+
+    Raises:
+        InputError: there is no such class, or it refuses its arguments.
+    """
     arguments = {key: value for key, value in settings.items() if key != "name"}
     cls = getattr(namespace, str(settings["name"]), None)
     if cls is None:
         raise InputError(f"{namespace.__name__} has no {settings['name']!r}")
-    return cls(target, **arguments)
+    try:
+        return cls(target, **arguments)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        raise InputError(f"{cls.__name__}({given}): {error}") from error

@@ -23,9 +23,12 @@ IGNORE_LABEL = 255
 """Query pixels of this label take no part in the losses (METHOD: losses)."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Episode:
     """A batch of one-way K-shot episodes.
+
+    Not frozen, because Lightning fills a copy with converted tensors under FSDP and in lower
+    precision.
 
     Images are z-scored greyscale slices; the encoder repeats them to three channels. Support
     masks are 1 inside the episode's class and 0 elsewhere; query masks may also hold

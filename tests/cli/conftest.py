@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gmrd.module import GMRDModule
+
 TINY = (
     "data=phantom",
     "data.n_folds=3",
@@ -34,8 +36,13 @@ TINY = (
     "callbacks.pictures.every_n_steps=3",
 )
 
-Train = Callable[..., tuple[dict[str, float], dict[str, object]]]
+Train = Callable[..., tuple[dict[str, float], GMRDModule]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Of a command that is started beside others and never goes online."""
+    return {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", **variables}
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +52,7 @@ def tiny(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
     return (*TINY, f"data.root={phantom}", f"data.cache_dir={cache}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def train(tiny: tuple[str, ...]) -> Train:
     """Trains in this process: ``train(folder, *overrides)``."""
     from hydra import compose, initialize_config_module
@@ -54,7 +61,7 @@ def train(tiny: tuple[str, ...]) -> Train:
 
     from gmrd.cli.train import train as train_cfg
 
-    def run(folder: Path, *overrides: str) -> tuple[dict[str, float], dict[str, object]]:
+    def run(folder: Path, *overrides: str) -> tuple[dict[str, float], GMRDModule]:
         folder.mkdir(parents=True, exist_ok=True)
         with initialize_config_module("gmrd.conf", version_base="1.3"):
             cfg = compose("train", overrides=[*tiny, *overrides], return_hydra_config=True)
@@ -74,12 +81,10 @@ def command(tiny: tuple[str, ...], tmp_path: Path) -> Command:
     """Runs ``python -m module *overrides`` in an empty folder, with extra modules on the path."""
 
     def run(module: str, *overrides: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "WANDB_MODE": "offline"}
-        environment |= {"OMP_NUM_THREADS": "1", **variables}
         return subprocess.run(
             [sys.executable, "-m", module, *tiny, *overrides],
             cwd=tmp_path,
-            env=environment,
+            env=environment(**{"PYTHONPATH": str(tmp_path), **variables}),
             capture_output=True,
             text=True,
             timeout=500,

@@ -1,13 +1,21 @@
-"""Two gloo processes train as one process does that accumulates their episodes."""
+"""Two gloo processes, however started, train as one does that accumulates their episodes."""
 
 from __future__ import annotations
 
+import csv
 import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import torch
 
-from .conftest import Command, Train
+from gmrd.errors import InputError
+from gmrd.module import GMRDModule
+
+from .conftest import Command, Train, environment
 
 WITNESS = """
 import json
@@ -25,33 +33,109 @@ class Witness(Callback):
         (self.folder / f"rank_{trainer.global_rank}.json").write_text(json.dumps(kept))
 """
 
+SHORT = ("trainer.max_steps=3", "~callbacks.pictures")
 
-def test_two_processes_equal_one(train: Train, command: Command, tmp_path: Path) -> None:
+
+@pytest.fixture(scope="module")
+def alone(train: Train, tmp_path_factory: pytest.TempPathFactory) -> GMRDModule:
+    """Trained by one process that accumulates."""
+    folder = tmp_path_factory.mktemp("alone")
+    return train(
+        folder, *SHORT, "trainer.accumulate_grad_batches=2", "trainer.val_check_interval=6",
+        "evaluate=false",
+    )[1]  # fmt: skip
+
+
+def assert_trained_as(alone: GMRDModule, folder: Path) -> None:
+    """The checkpoint's parameters; batch norm's statistics differ, as ranks see other slices."""
+    saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    for name, value in alone.named_parameters():
+        assert torch.allclose(saved[name], value, atol=1e-5), name
+
+
+def assert_every_case_once(folder: Path) -> None:
+    rows = list(csv.DictReader((folder / "scores.csv").open()))
+    queries = [(row["organ"], row["case"]) for row in rows]
+    assert len(queries) == len(set(queries)) == 8, "4 organs of 2 cases, each once"
+
+
+def test_two_processes_equal_one(
+    alone: GMRDModule, train: Train, command: Command, tmp_path: Path
+) -> None:
     (tmp_path / "witness.py").write_text(WITNESS)
     run = command(
-        "gmrd.cli.train", "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_steps=3",
-        "~callbacks.pictures", f"hydra.run.dir={tmp_path}/ddp",
+        "gmrd.cli.train", *SHORT, "trainer.devices=2", "trainer.strategy=ddp",
+        f"hydra.run.dir={tmp_path}/ddp",
         "+callbacks.witness._target_=witness.Witness", f"+callbacks.witness.folder={tmp_path}",
         PL_TORCH_DISTRIBUTED_BACKEND="gloo",
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]
     ranks = [torch.load(tmp_path / f"rank_{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert all(torch.equal(value, ranks[1][name]) for name, value in ranks[0].items())
-
-    _, objects = train(
-        tmp_path / "one", "trainer.accumulate_grad_batches=2", "trainer.max_steps=3",
-        "trainer.val_check_interval=6", "~callbacks.pictures",
-    )  # fmt: skip
-    alone = dict(objects["module"].named_parameters())  # type: ignore[attr-defined]
-    for name, value in ranks[0].items():
-        assert torch.allclose(value, alone[name], atol=1e-5), name
-
     kept = [json.loads((tmp_path / f"rank_{rank}.json").read_text()) for rank in (0, 1)]
     assert kept[0] == kept[1]
-    scores = (tmp_path / "ddp/scores.csv").read_text().splitlines()[1:]
-    queries = [tuple(line.split(",")[1:3]) for line in scores]
-    assert len(queries) == len(set(queries)) == 8, "4 organs of 2 cases, each once"
+    assert_trained_as(alone, tmp_path / "ddp")
+    assert_every_case_once(tmp_path / "ddp")
 
     again = f"ckpt_path={tmp_path}/ddp/checkpoints/last.ckpt"
-    train(tmp_path / "scored", again, "trainer.max_steps=3", "~callbacks.pictures")
-    assert (tmp_path / "scored/scores.csv").read_text().splitlines()[1:] == scores
+    train(tmp_path / "scored", again, *SHORT)
+    scores = [(tmp_path / run / "scores.csv").read_text() for run in ("ddp", "scored")]
+    assert scores[0] == scores[1]
+
+
+def test_spawned_processes_equal_one(alone: GMRDModule, train: Train, tmp_path: Path) -> None:
+    """What the children measured and logged is not lost with them."""
+    metrics, module = train(
+        tmp_path, *SHORT, "trainer=ddp_spawn", "trainer.accelerator=cpu", "trainer.devices=2",
+        "evaluation.weights=best",
+    )  # fmt: skip
+    assert_trained_as(alone, tmp_path)
+    assert_every_case_once(tmp_path)
+    assert {"val/pseudo_dice", "test/dice"} <= metrics.keys()
+    best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(value, best[name]) for name, value in module.state_dict().items())
+    rows = list(csv.DictReader((tmp_path / "csv/metrics.csv").open()))
+    assert sum(bool(row["throughput/episodes_per_second"]) for row in rows) == 3
+    assert sum(bool(row["test/dice"]) for row in rows) == 1
+
+
+def test_fsdp_over_two_machines_equals_one(
+    alone: GMRDModule, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Two agents of torchrun with a process each, on which the parameters are divided."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    line = (
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
+        "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "-m", "gmrd.cli.train",
+        *tiny, "trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1",
+        "trainer.num_nodes=2", "trainer.strategy._target_=cpu_fsdp.CpuFSDP",
+        "trainer.max_steps=3", f"hydra.run.dir={tmp_path}",
+    )  # fmt: skip
+    agents = [
+        subprocess.Popen(
+            line, env=environment(PYTHONPATH=str(Path(__file__).parent)),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    printed = [agent.communicate(timeout=300)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], "\n".join(printed)[-5000:]
+    assert_trained_as(alone, tmp_path)
+    assert_every_case_once(tmp_path)
+    assert (tmp_path / "training_pictures/episode_000003.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        (("trainer=fsdp",), "strategy=fsdp divides parameters among GPUs.*accelerator=cpu"),
+        (("trainer=ddp",), "devices=-1 means every GPU.*trainer.devices=2"),
+    ],
+)
+def test_what_needs_gpus_says_so(
+    train: Train, tmp_path: Path, options: tuple[str, ...], refused: str
+) -> None:
+    with pytest.raises(InputError, match=refused):
+        train(tmp_path, *options, "trainer.accelerator=cpu")

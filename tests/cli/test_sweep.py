@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from gmrd.cli import sweep
-from gmrd.cli.train import refuse_ddp_in_multirun
+from gmrd.cli.strategy import refuse_ddp_in_multirun
 from gmrd.errors import InputError
 
 from .conftest import Command
@@ -102,7 +102,7 @@ def test_ddp_in_a_multirun_is_refused_with_the_remedy(
     refused: bool,
 ) -> None:
     hydra = SimpleNamespace(mode=mode, launcher={"_target_": launcher})
-    monkeypatch.setattr("gmrd.cli.train.HydraConfig.get", lambda: hydra)
+    monkeypatch.setattr("gmrd.cli.strategy.HydraConfig.get", lambda: hydra)
     cfg = OmegaConf.create({"trainer": trainer})
     if refused:
         with pytest.raises(InputError, match=r"ddp_spawn.*submitit_slurm.*gmrd-crossval"):

@@ -59,9 +59,8 @@ def test_a_run_leaves_all_that_is_needed_to_judge_it(train: Train, tmp_path: Pat
 
 
 def test_the_best_weights_are_those_that_validated_best(train: Train, tmp_path: Path) -> None:
-    _, objects = train(tmp_path, "evaluation.weights=best", "logger=csv", "~callbacks.pictures")
+    _, module = train(tmp_path, "evaluation.weights=best", "logger=csv", "~callbacks.pictures")
     best = checkpoint(tmp_path, "best")["state_dict"]
-    module: Any = objects["module"]
     assert all(torch.equal(value, best[name]) for name, value in module.state_dict().items())
 
 
@@ -90,11 +89,10 @@ def test_resumed_equals_uninterrupted(
 
 
 def test_averaged_weights_are_not_the_last_ones(train: Train, tmp_path: Path) -> None:
-    _, objects = train(tmp_path, "evaluate=false", "callbacks=ema", "logger=csv")
+    _, module = train(tmp_path, "evaluate=false", "callbacks=ema", "logger=csv")
     saved = checkpoint(tmp_path)
     name = "network.foreground.mix.weight"
     assert not torch.equal(saved["state_dict"][name], saved["current_model_state"][name])
-    module: Any = objects["module"]
     assert torch.equal(module.state_dict()[name], saved["state_dict"][name])
 
 

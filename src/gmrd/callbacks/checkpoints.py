@@ -16,7 +16,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target and renames, so that a killed writer leaves the old checkpoint.
 
     Lightning's own writer goes through the system's temporary folder; where that is another file
-    system, its last act is a copy, which a kill can cut short.
+    system, its last act is a copy, which a kill can cut short. Reading takes tensors and plain
+    data alone.
     """
 
     def save_checkpoint(
@@ -25,6 +26,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write ``checkpoint`` to a local ``path``."""
         with replacing(Path(path)) as temporary:
             super().save_checkpoint(checkpoint, temporary, storage_options)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read a checkpoint, never anything that it would execute."""
+        return super().load_checkpoint(path, map_location, weights_only=True)
 
 
 class SaveLast(Callback):

@@ -40,7 +40,7 @@ class EpisodePictures(Callback):
     def __init__(self, dirpath: str | Path, every_n_steps: int = 1000, n_maps: int = 6) -> None:
         self.dirpath, self.every_n_steps, self.n_maps = Path(dirpath), every_n_steps, n_maps
         self._episode: Episode | None = None
-        self._drawn_at = -1
+        self._drawn_at = 0
 
     def on_train_batch_end(
         self,
@@ -52,13 +52,17 @@ class EpisodePictures(Callback):
     ) -> None:
         """Draw when it is time; random numbers of the training are left as they were."""
         step = trainer.global_step
-        if not trainer.is_global_zero or step % self.every_n_steps or step == self._drawn_at:
+        if step % self.every_n_steps or step == self._drawn_at:
             return
         self._drawn_at = step
+        network: Any = pl_module
+        module = network.whole()
+        if not trainer.is_global_zero:
+            return
         if self._episode is None:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             self._episode = data.episodes(validation=data.n_validation_episodes > 0)[0]
-        for name, path in self.draw(pl_module, self._episode, step).items():
+        for name, path in self.draw(module, self._episode, step).items():
             log_picture(trainer, f"pictures/{name}", path, step)
 
     @torch.no_grad()

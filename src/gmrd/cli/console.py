@@ -13,6 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
@@ -46,12 +47,25 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 _tell(refused)
                 sys.exit(2)
             except KeyboardInterrupt:
-                errors.print("interrupted: what was finished is kept", highlight=False)
-                os._exit(130)  # at once: no waiting for pools and libraries to take leave
+                _take_leave()
 
         return cast("Callable[[], Any]", explained)
 
     return decorate
+
+
+def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
+    """Instantiate an object of a library as the configuration at ``key`` says.
+
+    Raises:
+        InputError: what the library objects to, with the key.
+    """
+    try:
+        return instantiate(settings, **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError) or error.__cause__ is None:
+            raise
+        raise InputError(f"the settings of {key} do not work: {error.__cause__}") from error
 
 
 def _hush_libraries() -> None:
@@ -59,11 +73,19 @@ def _hush_libraries() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    for message in (".*isinstance.treespec, LeafSpec.*", "Experiment logs directory"):
+        warnings.filterwarnings("ignore", message=message)
+
+
+# What prints is outside the task, which Hydra's launchers pickle: a console cannot be.
+
+
+def _take_leave() -> None:
+    errors.print("interrupted: what was finished is kept", highlight=False)
+    os._exit(130)  # at once: no waiting for pools and libraries to take leave
 
 
 def _tell(error: Exception) -> None:
-    # Outside the task, which process pools pickle: a console cannot be.
     errors.print(f"[bold red]error:[/] {_sentence(error)}", highlight=False)
 
 

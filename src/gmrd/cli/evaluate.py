@@ -47,20 +47,14 @@ def score_fold(
     Under ``output_dir`` there will be ``scores.csv``, ``summary.json``, a picture of each query
     case and, if the settings ask for them, NIfTI predictions.
     """
-    device = _device(settings.get("device", "auto"))
+    evaluator = evaluator_of(datamodule, settings)
     methods = _methods(module, with_baselines=settings.get("baselines", False))
     for network in methods.values():
-        network.eval().to(device)
-    evaluator = Evaluator(
-        classes=datamodule.classes,
-        n_chunks=settings.n_chunks,
-        protocol=settings.protocol,
-        batch_size=settings.batch_size,
-        device=device,
-    )
+        network.eval().to(evaluator.device)
     scores: list[ScoredCase] = []
     found = evaluator.score(methods, datamodule.evaluation_cases())
-    n_queries = len(datamodule.test_cases)
+    n_supports = 0 if datamodule.support == "rotate" else datamodule.n_shot
+    n_queries = len(datamodule.test_cases) - n_supports
     for case, maps, of_case in track(found, "Scoring cases", n_queries, console=console):
         scores += of_case
         assert case.query.label is not None  # the evaluator has scored it
@@ -83,6 +77,21 @@ def score_fold(
     dice, iou = per_organ(trained, "dice"), per_organ(trained, "iou")
     named = {f"test/dice_{organ.replace(' ', '_')}": value for organ, value in dice.items()}
     return named | {"test/dice": dice["mean"], "test/iou": iou["mean"]}
+
+
+def evaluator_of(datamodule: EpisodeDataModule, settings: DictConfig) -> Evaluator:
+    """The evaluator of a data module that the settings describe.
+
+    Raises:
+        InputError: settings that cannot be followed.
+    """
+    return Evaluator(
+        classes=datamodule.classes,
+        n_chunks=settings.n_chunks,
+        protocol=settings.protocol,
+        batch_size=settings.batch_size,
+        device=_device(settings.get("device", "auto")),
+    )
 
 
 def _methods(module: GMRDModule, *, with_baselines: bool) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
+from gmrd.app import pair_by_name
+from gmrd.errors import InputError
+
 pytest.importorskip("gradio", reason="the web page: install gmrd[app]")
 selenium = pytest.importorskip("selenium", reason="a browser test: pip install selenium")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -69,21 +72,30 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     driver.quit()
 
 
-def test_three_files_give_an_overlay_and_a_label_map(
-    port: int, browser: object, phantom: Path
-) -> None:
+def test_scans_are_paired_with_label_maps_by_name() -> None:
+    pairs = pair_by_name(["/u/9/b.nii", "/u/1/a.nii"], ["/u/5/a_seg.nii", "/u/3/b_seg.nii"])
+    assert pairs == [("/u/1/a.nii", "/u/5/a_seg.nii"), ("/u/9/b.nii", "/u/3/b_seg.nii")]
+    for images, labels in ((["a"], []), ([], []), (["a", "b"], ["c"])):
+        with pytest.raises(InputError, match=f"{len(images)} annotated scans and {len(labels)} "):
+            pair_by_name(images, labels)
+
+
+def test_files_give_an_overlay_and_a_label_map(port: int, browser: object, phantom: Path) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
     folder = phantom / "phantom_normalized"
     driver, wait = browser, WebDriverWait(browser, WAIT)
     driver.get(f"http://127.0.0.1:{port}")
-    for element, name in (("image", "image_1"), ("label", "label_1"), ("query", "image_2")):
+    given = {"image": ["image_1", "image_3"], "label": ["label_3", "label_1"], "query": ["image_2"]}
+    for element, names in given.items():
         box = wait.until(lambda d, e=element: d.find_element(By.CSS_SELECTOR, f"#{e} input"))
-        box.send_keys(str(folder / f"{name}.nii.gz"))
-        wait.until(lambda d, e=element, n=name: n in d.find_element(By.ID, e).text)
+        box.send_keys("\n".join(str(folder / f"{name}.nii.gz") for name in names))
+        wait.until(lambda d, e=element, n=names: all(x in d.find_element(By.ID, e).text for x in n))
     driver.find_element(By.ID, "segment").click()
     frame = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#result iframe"))
+    pairs = "image_1.nii.gz with label_1.nii.gz, image_3.nii.gz with label_3.nii.gz"
+    assert pairs in driver.find_element(By.ID, "result").text
     driver.switch_to.frame(frame)
     assert driver.find_element(By.TAG_NAME, "h1").text == "image_2"
     slider = driver.find_element(By.ID, "slice")

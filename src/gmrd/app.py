@@ -17,7 +17,8 @@ from gmrd.predict.segmentation import Options, Predictor
 
 HEADING = """# gmrd
 One annotated scan in, the organ out in another. Scans are NIfTI, NRRD or MHA files, or a zip with
-one of these or a DICOM series. Nothing leaves this machine. For research only.
+one of these or a DICOM series. Several annotated scans need as many label maps; they are paired in
+the order of their names. Nothing leaves this machine. For research only.
 """
 
 
@@ -25,22 +26,25 @@ def build_app(*, checkpoint: str | None, options: Options, results: Path) -> Any
     """The page as a Gradio application; ``results`` takes a folder for every request."""
     gradio = _gradio()
 
-    def segment(image: str | None, label: str | None, query: str | None) -> tuple[str, str]:
+    def segment(
+        images: list[str] | None, labels: list[str] | None, query: str | None
+    ) -> tuple[str, str]:
         try:
-            return _segment(image, label, query, checkpoint, options, results)
+            pairs = pair_by_name(images or [], labels or [])
+            return _segment(pairs, query, checkpoint, options, results)
         except InputError as error:
             raise gradio.Error(str(error), duration=None) from error
 
     with gradio.Blocks(title="gmrd", analytics_enabled=False) as app:
         gradio.Markdown(HEADING)
         with gradio.Row():
-            image = gradio.File(label="Annotated scan", elem_id="image", type="filepath")
-            label = gradio.File(label="Its label map", elem_id="label", type="filepath")
-            query = gradio.File(label="Scan to segment", elem_id="query", type="filepath")
+            images = gradio.File(label="Annotated scans", elem_id="image", file_count="multiple")
+            labels = gradio.File(label="Their label maps", elem_id="label", file_count="multiple")
+            query = gradio.File(label="Scan to segment", elem_id="query")
         button = gradio.Button("Segment", variant="primary", elem_id="segment")
         download = gradio.File(label="Label map", elem_id="download", interactive=False)
         page = gradio.HTML(elem_id="result")
-        button.click(segment, [image, label, query], [page, download])
+        button.click(segment, [images, labels, query], [page, download])
     return app
 
 
@@ -61,24 +65,39 @@ def serve(
         )
 
 
+def pair_by_name(images: list[str], labels: list[str]) -> list[tuple[str, str]]:
+    """Scans and label maps in the order of their file names, the first with the first.
+
+    Raises:
+        InputError: there are none, or not as many of the one as of the other.
+    """
+    if not images or len(images) != len(labels):
+        raise InputError(
+            f"{len(images)} annotated scans and {len(labels)} label maps: every annotated scan "
+            "needs its own label map"
+        )
+    named = (sorted(files, key=lambda file: Path(file).name) for files in (images, labels))
+    return list(zip(*named, strict=True))
+
+
 def _segment(
-    image: str | None,
-    label: str | None,
+    pairs: list[tuple[str, str]],
     query: str | None,
     checkpoint: str | None,
     options: Options,
     results: Path,
 ) -> tuple[str, str]:
-    """The result's page in a frame, and the label map's file."""
-    if not (image and label and query):
-        raise InputError("Three files are needed: an annotated scan, its label map and a scan")
-    found = Predictor([(image, label)], checkpoint=checkpoint, options=options)(query)
+    """The pairs and the result's page in a frame, and the label map's file."""
+    if not query:
+        raise InputError("A scan to segment is needed")
+    found = Predictor(pairs, checkpoint=checkpoint, options=options)(query)
     folder = Path(tempfile.mkdtemp(dir=results))
     files = write_outputs(found, folder)["files"]
     page = (folder / files["page"]).read_text(encoding="utf-8")
+    paired = ", ".join(f"{Path(image).name} with {Path(label).name}" for image, label in pairs)
     # The page runs its own script and must not reach the application around it.
     frame = f'<iframe sandbox="allow-scripts" srcdoc="{escape(page)}" width="100%" height="1100">'
-    return frame + "</iframe>", str(folder / files["labels"])
+    return f"<p>Annotated: {escape(paired)}</p>{frame}</iframe>", str(folder / files["labels"])
 
 
 def _gradio() -> Any:

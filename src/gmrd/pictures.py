@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -32,6 +33,7 @@ def side_by_side(
     *,
     slices: Sequence[int] | None = None,
     title: str = "",
+    aspect: float = 1.0,
 ) -> None:
     """Write a PNG of axial slices: the image, then the image under each label map.
 
@@ -42,17 +44,20 @@ def side_by_side(
         names: label value to organ name, for the legend.
         slices: which z to show; by default five spread over the labelled extent.
         title: of the whole picture.
+        aspect: height of a pixel over its width.
     """
     chosen = slices if slices is not None else _spread(list(columns.values()), image.shape[0])
     low, high = np.percentile(image, [1, 99.5])
-    height = 2.6 * len(chosen) + 2 * MARGIN
+    shape = np.clip(aspect * image.shape[1] / image.shape[2], 0.4, 2.5)
+    height = 2.6 * shape * len(chosen) + 2 * MARGIN
     figure = Figure(figsize=(2.6 * (1 + len(columns)), height))
     axes = figure.subplots(len(chosen), 1 + len(columns), squeeze=False)
     for row, z in zip(axes, chosen, strict=True):
         for axis, (heading, labels) in zip(row, [("image", None), *columns.items()], strict=True):
-            axis.imshow(image[z], cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+            top = max(high, low + 1e-6)
+            axis.imshow(image[z], cmap="gray", vmin=low, vmax=top, aspect=aspect)
             if labels is not None:
-                axis.imshow(_tint(labels[z], names))
+                _draw(axis, labels[z], names, aspect)
             axis.set_axis_off()
             if z == chosen[0]:
                 axis.set_title(heading)
@@ -82,11 +87,14 @@ def colour_of(label: int) -> str:
     return COLOURS[(label - 1) % len(COLOURS)]
 
 
-def _tint(labels: Labels, names: Mapping[int, str]) -> NDArray[np.float64]:
+def _draw(axis: Axes, labels: Labels, names: Mapping[int, str], aspect: float) -> None:
+    """Organs as thin tints with sharp outlines, so that the image stays visible below."""
     tint = np.zeros((*labels.shape, 4))
     for label in names:
-        tint[labels == label] = (*matplotlib.colors.to_rgb(colour_of(label)), 0.5)
-    return tint
+        tint[labels == label] = (*matplotlib.colors.to_rgb(colour_of(label)), 0.3)
+        if (labels == label).any() and min(labels.shape) > 1:
+            axis.contour(labels == label, [0.5], colors=colour_of(label), linewidths=1.0)
+    axis.imshow(tint, aspect=aspect)
 
 
 def _legend(figure: Figure, names: Mapping[int, str]) -> None:

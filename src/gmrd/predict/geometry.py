@@ -22,6 +22,9 @@ from gmrd.predict.scan import Scan
 THIN = 0.5
 """Slices thinner than this share of the training's are averaged to the training's thickness."""
 
+UPRIGHT = "LPS"
+"""How pictures show a scan: slices from below, the patient's front on top."""
+
 
 @dataclass(frozen=True)
 class TrainingGeometry:

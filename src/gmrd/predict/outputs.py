@@ -13,6 +13,7 @@ import numpy as np
 
 from gmrd.atomic import replacing
 from gmrd.pictures import side_by_side
+from gmrd.predict.geometry import UPRIGHT, reorient, reoriented_spacing
 from gmrd.predict.result import Segmentation
 
 
@@ -37,9 +38,14 @@ def write_outputs(
             file = folder / f"{name}_probability_{found.names[value]}.nii.gz"
             files[f"probability_{found.names[value]}"] = found.scan.save(file, probability).name
     files["picture"] = f"{name}.png"
-    image, labels = upright(found)
+    image, labels, aspect = upright(found)
     side_by_side(
-        folder / files["picture"], image, {"prediction": labels}, dict(found.names), title=name
+        folder / files["picture"],
+        image,
+        {"prediction": labels},
+        dict(found.names),
+        title=name,
+        aspect=aspect,
     )
     if page:
         from gmrd.predict.page import write_page
@@ -49,13 +55,17 @@ def write_outputs(
     return record(found) | {"files": files}
 
 
-def upright(found: Segmentation) -> tuple[np.ndarray, np.ndarray]:
-    """Image and labels as radiologists look at them: from below, the patient's front on top."""
-    from gmrd.predict.geometry import reorient
+def upright(found: Segmentation) -> tuple[np.ndarray, np.ndarray, float]:
+    """Image and labels as radiologists look at them, and the height of a pixel over its width.
 
+    Slices are seen from below, the patient's front on top.
+    """
+    affine = found.scan.affine
+    _, height, width = reoriented_spacing(affine, UPRIGHT)
     return (
-        reorient(found.scan.image, found.scan.affine, "LPS"),
-        reorient(found.labels, found.scan.affine, "LPS"),
+        reorient(found.scan.image, affine, UPRIGHT),
+        reorient(found.labels, affine, UPRIGHT),
+        height / width,
     )
 
 

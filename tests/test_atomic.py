@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from gmrd.atomic import replacing
+from gmrd.errors import InputError
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -31,3 +34,18 @@ def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         fail_halfway()
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(("code", "remedy"), [(errno.ENOSPC, "free some"), (errno.EROFS, "choose")])
+def test_a_full_or_read_only_disk_is_explained(tmp_path: Path, code: int, remedy: str) -> None:
+    path = tmp_path / "a.txt"
+
+    def fail() -> None:
+        with replacing(path):
+            raise OSError(code, os.strerror(code))
+
+    with pytest.raises(
+        InputError, match=rf"a\.txt cannot be written \({os.strerror(code)}.*{remedy}"
+    ):
+        fail()
+    assert not list(tmp_path.iterdir())

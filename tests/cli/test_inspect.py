@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -110,6 +111,41 @@ def test_unreadable_and_missing_files(root: Path) -> None:
     assert any(s == "error" and c == "2" and "does not exist" in t for s, c, t in findings)
     assert any(s == "warning" and c == "3" and "has no image" in t for s, c, t in findings)
     assert any(s == "note" and c == "4" and "no supervoxels" in t for s, c, t in findings)
+
+
+def test_twins_other_endings_and_a_damaged_manifest(root: Path) -> None:
+    folder = root / "phantom_normalized"
+    for kind in ("image", "label"):
+        shutil.copy(folder / f"{kind}_1.nii.gz", folder / f"{kind}_7.nii.gz")
+        shutil.copy(folder / f"{kind}_2.nii.gz", folder / f".part-x-{kind}_8.nii.gz")
+    array, affine = read_image(folder / "image_3.nii.gz")
+    save_like(folder / "image_3.nii", array, affine)
+    (root / "manifest.json").write_text('{"cases": [')
+    findings = found(root)
+    assert any(s == "error" and c == "7" and "the image is that of case 1" in t
+               for s, c, t in findings)  # fmt: skip
+    assert any(s == "warning" and c == "3" and "image_3.nii is not read" in t
+               for s, c, t in findings)  # fmt: skip
+    assert any(s == "warning" and "manifest.json cannot be read" in t for s, _, t in findings)
+    assert "8" not in {case for _, case, _ in findings}
+
+
+def test_files_without_a_volume(root: Path) -> None:
+    folder = root / "phantom_normalized"
+    (folder / "image_1.nii.gz").write_bytes(b"")
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 0), np.float32), np.eye(4)), folder / "image_2.nii.gz")
+    for kind in ("image", "label"):
+        array, affine = read_image(folder / f"{kind}_4.nii.gz")
+        save_like(folder / f"{kind}_4.nii.gz", array[12:13], affine)
+    (root / "supervoxels_200" / "superpix-MIDDLE_4.nii.gz").unlink()
+    errors = [(case, text) for severity, case, text in found(root) if severity == "error"]
+    expected = {
+        "1": "Download or copy it again",
+        "2": "expected three dimensions",
+        "4": "a single slice",
+    }
+    for case, part in expected.items():
+        assert any(c == case and part in text for c, text in errors), part
 
 
 def test_mirrored_label_and_odd_orientation(root: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,19 +128,62 @@ def test_cache_is_renewed_when_a_file_changes(make_data: MakeData, tmp_path: Pat
         root=root, pseudo_labels="supervoxels/{case}.nii.gz", supervoxels={"min_size": 200}
     )
     data.prepare_data()
-    cache, case = data.episode_source().cache, data.train_cases[0]
-    first = cache.open(case)
-    assert isinstance(first.image, np.memmap)
+    cache, case = data.episode_source().volumes, data.train_cases[0]
+    first = cache[0]
     entries = sorted(cache.folder.iterdir())
-    cache.open(case)
+    if Path("/proc/self/maps").is_file():
+        assert str(entries[0]) in Path("/proc/self/maps").read_text()
+    again = cache[0]
+    assert np.array_equal(again.image, first.image)
     assert sorted(cache.folder.iterdir()) == entries
     image, affine = read_image(case.image)
     image[0] += 500
     save_like(case.image, image, affine)
-    assert not np.array_equal(cache.open(case).image, first.image)
-    other = VolumeCache(cache.folder, 32)
-    assert other.open(case).image.shape[1:] == (32, 32)
+    assert not np.array_equal(cache[0].image, first.image)
+    other = VolumeCache([case], cache.folder, 32)
+    assert other[0].image.shape[1:] == (32, 32)
     assert not [p for p in cache.folder.iterdir() if p.name.startswith(".")]
+
+
+def test_a_damaged_entry_and_a_full_disk(
+    make_data: MakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = make_data().episode_source().volumes
+    cache[0]
+    (entry,) = cache.folder.iterdir()
+    entry.write_bytes(entry.read_bytes()[:1000])
+    with pytest.raises(InputError, match=rf"{entry.name} is damaged: delete it"):
+        cache[0]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(InputError, match=r"No space left on device\): free some space"):
+        cache[1]
+    assert list(cache.folder.iterdir()) == [entry]
+
+
+def test_files_of_the_other_ending_are_pointed_out(make_data: MakeData) -> None:
+    with pytest.raises(InputError, match=r"There are 6 of .*image_\{case\}\.nii\.gz: set data\.im"):
+        list(make_data(images="phantom_normalized/image_{case}.nii").cases)
+
+
+def test_volumes_of_one_slice(make_data: MakeData, phantom_root: Path, tmp_path: Path) -> None:
+    """They are passed over; where their supervoxels are still to be made, they are refused."""
+    root = Path(shutil.copytree(phantom_root, tmp_path / "data"))
+    for path in root.rglob("*.nii.gz"):
+        array, affine = read_image(path)
+        if path.name.split(".")[0].endswith(("4", "5")):
+            save_like(path, array[12:13].astype(np.float32), affine)
+    data = make_data(root=root)
+    assert [case.case_id for case in data.train_cases] == ["4", "5", "6"]
+    assert data.episodes()[0].support_masks.sum() > 0
+    with pytest.raises(InputError, match="no class of any training case spans 2 neighbouring"):
+        make_data(root=root, exclude=[6], folds=[["1", "2", "3"]]).episodes()[0]
+    data.cases[3].pseudo_label.unlink()
+    with pytest.raises(InputError, match=r"image_4.*a single slice.*data\.exclude=\[4\]"):
+        data.prepare_data()
 
 
 def test_missing_supervoxels_are_made_and_renewed(make_data: MakeData, tmp_path: Path) -> None:

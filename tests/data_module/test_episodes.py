@@ -73,7 +73,7 @@ def test_support_and_query_are_neighbouring_slices_of_the_class(make_data: MakeD
     data = make_data(augmentation=None, n_shot=2, held_out_fraction=0)
     dataset = data.episodes()
     source = dataset.sources[0]
-    volumes = [source.cache.open(case) for case in source.cases]
+    volumes = list(source.volumes)
     orders = set()
     for index in range(60):
         episode = dataset[index]
@@ -103,7 +103,7 @@ def test_volumes_and_classes_are_drawn_evenly(make_data: MakeData) -> None:
     rng = np.random.default_rng(0)
     drawn = [dataset._draw_volume(0, rng)[0].case_id for _ in range(600)]
     counts = np.unique(drawn, return_counts=True)[1]
-    assert len(counts) == len(dataset.sources[0].cases)
+    assert len(counts) == len(dataset.sources[0].volumes)
     assert counts.min() > 0.7 * 600 / len(counts)
 
 
@@ -117,7 +117,7 @@ def test_held_out_supervoxels_are_in_no_training_episode(make_data: MakeData) ->
         assert held
         assert not seen & held
     tested = {case.case_id for case in data.test_cases}
-    assert not tested & {case.case_id for case in validation.sources[0].cases}
+    assert not tested & {case.case_id for case in validation.sources[0].volumes.data}
     assert same(validation[0], data.episodes(validation=True)[0])
     n = [int(held_out(str(case), 1000, 0.2).sum()) for case in range(20)]
     assert 150 < np.mean(n) < 250
@@ -126,7 +126,7 @@ def test_held_out_supervoxels_are_in_no_training_episode(make_data: MakeData) ->
 def test_setting_2_never_shows_a_test_class(make_data: MakeData) -> None:
     data = make_data(setting=2, group=1, augmentation=None)
     source = data.episode_source()
-    for index in range(len(source.cases)):
+    for index in range(len(source.volumes)):
         volume, windows = source.open(index, length=2, validation=False)
         used = {z + k for starts in windows.starts for z in starts for k in range(2)}
         assert not volume.presence[sorted(used)][:, [2, 3]].any()
@@ -139,7 +139,7 @@ def test_true_labels_of_the_other_classes(make_data: MakeData) -> None:
     source = data.episode_source()
     labels = {
         label
-        for index in range(len(source.cases))
+        for index in range(len(source.volumes))
         for label in source.open(index, length=2, validation=False)[1].labels
     }
     assert labels <= {1, 4}

@@ -1,31 +1,33 @@
 """Volumes as training needs them, kept in files that all worker processes share.
 
-A case is read, z-scored and resized once; then its arrays are memory-mapped. The operating
-system's page cache holds what fits, once for all workers, so the private memory of a worker does
-not grow with the data set. On disk a voxel takes 7 bytes (image float32, supervoxel uint16,
-label uint8): 1.8 GB for the 250 million voxels of SABS. A case is prepared when it is first
-drawn, so training starts at once.
+A case is read, z-scored and resized once, when it is first drawn, so training starts at once;
+afterwards its file is memory-mapped. The operating system's page cache holds what fits, once for
+all workers, so the private memory of a worker does not grow with the data set. On disk a voxel
+takes 7 bytes (image float32, supervoxel uint16, label uint8): 1.8 GB for the 250 million voxels
+of SABS.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float32, Int, UInt8, UInt16
+from monai.data import Dataset
 
+from gmrd.atomic import replacing
 from gmrd.data.cases import Case
 from gmrd.data.volume import Volume, load_volume, resize_slices
 from gmrd.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the content of a cache entry changes."""
 
 
@@ -54,65 +56,81 @@ class CachedVolume:
         return self.label_areas > 0
 
 
-@dataclass(frozen=True)
-class VolumeCache:
-    """Opens cases through a folder of prepared arrays.
+class VolumeCache(Dataset):  # type: ignore[misc]
+    """A MONAI dataset of prepared volumes by number, kept in memory-mapped files.
 
-    An entry is named by a digest of the case's files (path, size, time of change) and of all
-    settings here, so neither a changed file nor a changed setting meets an old entry.
+    MONAI's ``PersistentDataset`` reads a whole entry into private memory and names it by the file
+    paths alone. Here an entry is mapped, and its name is a digest of the case's files (path, size,
+    time of change) and of all settings, so neither a changed file nor a changed setting meets an
+    old entry.
 
-    Attributes:
+    Args:
+        cases: The volumes' files, with their supervoxels.
         folder: Where the entries lie.
         image_size: Side of the training slices in pixels.
         label_values: See :func:`gmrd.data.volume.load_volume`.
         check_geometry: See :func:`gmrd.data.volume.load_volume`.
     """
 
-    folder: Path
-    image_size: int
-    label_values: Mapping[int, int] = field(default_factory=dict)
-    check_geometry: bool = True
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        folder: Path,
+        image_size: int,
+        label_values: Mapping[int, int] | None = None,
+        check_geometry: bool = True,
+    ) -> None:
+        super().__init__(data=list(cases))
+        self.folder, self.image_size = folder, image_size
+        self.label_values, self.check_geometry = dict(label_values or {}), check_geometry
 
-    def open(self, case: Case) -> CachedVolume:
-        """The case's arrays; prepares them if this is the first time."""
-        entry = self.folder / f"{case.case_id}-{self._digest(case)}"
-        if not entry.is_dir():
-            self._write(case, entry)
-        arrays = {p.stem: np.load(p, mmap_mode="r") for p in sorted(entry.glob("*.npy"))}
-        scale = float(arrays.pop("min_area_scale"))
+    def _transform(self, index: int) -> CachedVolume:
+        """A case's arrays; prepares them if this is the first time."""
+        case = self.data[index]
+        entry = self.folder / f"{case.case_id}-{self._digest(case)}.pt"
+        if not entry.is_file():
+            prepared = self._prepare(case)
+            with replacing(entry) as temporary, temporary.open("wb") as file:
+                torch.save(prepared, file)
+        content = _open(entry)
+        scale = content.pop("min_area_scale")
+        arrays = {name: tensor.numpy() for name, tensor in content.items()}
         return CachedVolume(case_id=case.case_id, min_area_scale=scale, **arrays)
 
     def _digest(self, case: Case) -> str:
-        files = [p for p in (case.image, case.label, case.pseudo_label) if p is not None]
-        facts = [FORMAT, self.image_size, sorted(self.label_values.items()), self.check_geometry]
-        for path in files:
+        values = sorted(self.label_values.items())
+        facts: list[Any] = [FORMAT, self.image_size, values, self.check_geometry]
+        for path in (case.image, case.label, case.pseudo_label):
+            if path is None:
+                continue
             if not path.is_file():
                 raise InputError(f"{path} does not exist (it may have been moved since the start)")
             status = path.stat()
             facts.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
 
-    def _write(self, case: Case, entry: Path) -> None:
+    def _prepare(self, case: Case) -> dict[str, Any]:
         volume = load_volume(
             case,
             label_values=self.label_values,
             check_geometry=self.check_geometry,
             with_pseudo_label=True,
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{case.case_id}."))
-        try:
-            for name, array in _prepare(volume, self.image_size).items():
-                np.save(temporary / f"{name}.npy", array)
-            os.rename(temporary, entry)
-        except OSError:
-            if not entry.is_dir():  # another worker may have been faster; then its entry serves
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        arrays = _at_size(volume, self.image_size)
+        tensors = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in arrays.items()}
+        pixels = math.prod(volume.image.shape[1:])
+        return {**tensors, "min_area_scale": self.image_size**2 / pixels}
 
 
-def _prepare(volume: Volume, size: int) -> dict[str, np.ndarray]:
+def _open(entry: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(entry, mmap=True, weights_only=True)
+    except Exception as error:  # torch raises whatever the damage makes it stumble over
+        raise InputError(f"{entry} is damaged: delete it, and it is made anew") from error
+    return content
+
+
+def _at_size(volume: Volume, size: int) -> dict[str, np.ndarray]:
     assert volume.pseudo_label is not None
     pseudo_label = resize_slices(_compact(volume.pseudo_label), size, nearest=True)
     label = np.zeros(volume.image.shape, np.uint8) if volume.label is None else volume.label
@@ -123,7 +141,6 @@ def _prepare(volume: Volume, size: int) -> dict[str, np.ndarray]:
         "label": label,
         "pseudo_label_areas": _areas(pseudo_label),
         "label_areas": _areas(label),
-        "min_area_scale": np.array(size * size / np.prod(volume.image.shape[1:])),
     }
 
 

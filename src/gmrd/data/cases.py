@@ -64,17 +64,23 @@ def find_cases(
     Raises:
         InputError: If the root, an image or a label is missing.
     """
-    found = list(case_paths(root, layout.images))
-    if not found:
-        reason = "does not exist" if not root.is_dir() else "holds no such file"
-        raise InputError(
-            f"no images found: {root / layout.images} {reason}. Set data.root to the folder that "
-            f"holds {layout.images}. {how_to_get}".strip()
-        )
-    kept = select_cases(found, exclude, n_cases)
+    kept = select_cases(list(image_paths(root, layout, how_to_get)), exclude, n_cases)
     if layout.labels:
         _refuse_missing_labels(root, layout, kept)
     return [_case(root, layout, case_id, computed_root or root) for case_id in kept]
+
+
+def image_paths(root: Path, layout: Layout, how_to_get: str = "") -> dict[str, Path]:
+    """The image of every case, by case id in numeric order; refuses a root without any."""
+    found = case_paths(root, layout.images)
+    if not found:
+        reason = "does not exist" if not root.is_dir() else "holds no such file"
+        hint = _other_ending(root, layout.images)
+        raise InputError(
+            f"no images found: {root / layout.images} {reason}. {hint}Set data.root to the folder "
+            f"that holds {layout.images}. {how_to_get}".strip()
+        )
+    return found
 
 
 def _case(root: Path, layout: Layout, case_id: str, computed_root: Path) -> Case:
@@ -88,14 +94,31 @@ def _case(root: Path, layout: Layout, case_id: str, computed_root: Path) -> Case
     )
 
 
+def swap_ending(name: str) -> str:
+    """``x.nii`` for ``x.nii.gz`` and the reverse; other names as they are."""
+    if name.endswith(".nii.gz"):
+        return name.removesuffix(".gz")
+    return f"{name}.gz" if name.endswith(".nii") else name
+
+
+def _other_ending(root: Path, pattern: str) -> str:
+    other = swap_ending(pattern)
+    found = len(case_paths(root, other)) if other != pattern else 0
+    return f"There are {found} of {other}: set data.images='{other}' to use them. " if found else ""
+
+
 def case_paths(root: Path, pattern: str) -> dict[str, Path]:
-    """Every file or folder below ``root`` that the pattern names, by case id, in numeric order."""
+    """Every file or folder below ``root`` that the pattern names, by case id, in numeric order.
+
+    Hidden ones are passed over: they are what other systems or killed programs leave behind.
+    """
     head, tail = pattern.split(CASE)
     regex = re.compile(f"{re.escape(head)}([^/]+){re.escape(tail)}")
     found = {
         match.group(1): path
         for path in root.glob(f"{glob.escape(head)}*{glob.escape(tail)}")
         if (match := regex.fullmatch(path.relative_to(root).as_posix()))
+        and not path.name.startswith(".")
     }
     return {case_id: found[case_id] for case_id in sorted(found, key=numeric_key)}
 

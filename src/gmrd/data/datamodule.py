@@ -210,9 +210,12 @@ class EpisodeDataModule(LightningDataModule):
         others = sorted(set(self.classes) - set(self.test_classes))
         return EpisodeSource(
             name=self.name,
-            cases=self.train_cases,
-            cache=VolumeCache(
-                self.cache_dir / self.name, self.image_size, self.label_values, self.check_geometry
+            volumes=VolumeCache(
+                self.train_cases,
+                self.cache_dir / self.name,
+                self.image_size,
+                self.label_values,
+                self.check_geometry,
             ),
             test_classes=self.test_classes if setting2 else (),
             exclusion=self.exclusion,

@@ -17,7 +17,6 @@ from torch.utils.data import Dataset
 
 from gmrd.data.augmentation import Augmentation
 from gmrd.data.cache import CachedVolume, VolumeCache
-from gmrd.data.cases import Case
 from gmrd.data.protocol import ExclusionRule, excluded_slices
 from gmrd.data.windows import Windows, find_windows, held_out
 from gmrd.errors import InputError
@@ -33,8 +32,7 @@ class EpisodeSource:
 
     Attributes:
         name: Name of the data set, for messages.
-        cases: Training cases.
-        cache: Opens them.
+        volumes: Training volumes by number.
         test_classes: Classes that training must not see; empty in Setting 1.
         exclusion: Which slices with test classes are removed.
         true_classes: Classes whose true labels replace the supervoxels; empty for training on
@@ -44,8 +42,7 @@ class EpisodeSource:
     """
 
     name: str
-    cases: Sequence[Case]
-    cache: VolumeCache
+    volumes: VolumeCache
     test_classes: Sequence[int] = ()
     exclusion: ExclusionRule = "any"
     true_classes: Sequence[int] = ()
@@ -53,8 +50,8 @@ class EpisodeSource:
     min_area: float = 200.0
 
     def open(self, index: int, *, length: int, validation: bool) -> tuple[CachedVolume, Windows]:
-        """Case ``index`` with the runs of ``length`` slices that can be its episodes."""
-        volume = self.cache.open(self.cases[index])
+        """Volume ``index`` with the runs of ``length`` slices that can be its episodes."""
+        volume: CachedVolume = self.volumes[index]
         usable = np.ones(len(volume.image), dtype=bool)
         if self.test_classes:
             usable = ~excluded_slices(volume.presence, self.test_classes, self.exclusion)
@@ -134,16 +131,22 @@ class EpisodeDataset(Dataset[Episode]):
         )
 
     def _draw_volume(self, source: int, rng: np.random.Generator) -> tuple[CachedVolume, Windows]:
-        for index in rng.permutation(len(self.sources[source].cases)):
+        for index in rng.permutation(len(self.sources[source].volumes)):
             volume, windows = self._open(source, int(index))
             if windows.labels:
                 return volume, windows
+        raise InputError(self._no_episode(self.sources[source]))
+
+    def _no_episode(self, source: EpisodeSource) -> str:
         kind = "held-out supervoxel" if self.validation else "class"
-        raise InputError(
-            f"{self.sources[source].name}: no {kind} of any training case spans "
-            f"{self.n_shot + self.n_query} neighbouring usable slices with at least "
-            f"{self.sources[source].min_area:g} pixels: lower data.n_shot or data.min_area, set "
+        tested = list(source.test_classes)
+        removed = f" that show none of the test classes {tested}" if tested else ""
+        return (
+            f"{source.name}: no {kind} of any training case spans "
+            f"{self.n_shot + self.n_query} neighbouring slices{removed} with at least "
+            f"{source.min_area:g} pixels: lower data.n_shot or data.min_area, set "
             "data.held_out_fraction=0, or check the supervoxels with gmrd-inspect"
+            + ("; another data.group may leave more slices" if tested else "")
         )
 
     def _open(self, source: int, index: int) -> tuple[CachedVolume, Windows]:

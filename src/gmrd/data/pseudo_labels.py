@@ -11,6 +11,7 @@ from rich.progress import track
 
 from gmrd.data.cases import Case
 from gmrd.data.supervoxel_files import make_supervoxels
+from gmrd.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -42,4 +43,8 @@ def make_up_to_date(cases: Sequence[Case], settings: Supervoxels) -> None:
     Files of other origin are kept as they are. A progress bar shows what is made.
     """
     for case in track(cases, description="Supervoxels", transient=True):
-        make_supervoxels(case.case_id, case.image, case.pseudo_label, asdict(settings))
+        try:
+            make_supervoxels(case.case_id, case.image, case.pseudo_label, asdict(settings))
+        except InputError as error:
+            remedy = f"mend it, or leave the case out with data.exclude=[{case.case_id}]"
+            raise InputError(f"{error}; {remedy}") from error

@@ -109,7 +109,9 @@ def read_image(path: Path) -> tuple[Float[np.ndarray, "z y x"], Float[np.ndarray
         reader = NibabelReader()
         array, meta = reader.get_data(reader.read(path))
     except Exception as error:  # the readers raise whatever their format library raises
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
+        raise InputError(
+            f"{path} cannot be read as an image: {error}. Download or copy it again"
+        ) from error
     if array.ndim == 4 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TypeVar
@@ -57,6 +58,7 @@ class CaseInspection:
             shape=image.shape[::-1],
             spacing=spacing_of(affine)[::-1],
             orientation="".join(nib.aff2axcodes(affine)),
+            digest=hashlib.sha256(np.ascontiguousarray(image).data).hexdigest(),
             n_supervoxels=self._check_supervoxels(image),
             class_voxels={int(v): int(n) for v, n in zip(values, counts, strict=True) if v},
             picture=(image[z].astype(np.float32), shown[z]),
@@ -78,6 +80,13 @@ class CaseInspection:
     def _check_image(self, image: Image) -> None:
         if image.min() == image.max():
             self._add("error", f"the image is {image.min():g} everywhere", "it shows nothing")
+        if len(image) == 1:
+            self._add(
+                "error",
+                "the image is a single slice",
+                "supervoxels and episodes need neighbouring slices: leave it out with "
+                f"data.exclude=[{self.case.case_id}]",
+            )
         if image.shape[1:] == (ODD_SIZE, ODD_SIZE):
             self._add(
                 "note",

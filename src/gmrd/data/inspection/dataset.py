@@ -10,11 +10,10 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
-from gmrd.data.cases import CASE, Case, Layout, case_paths
+from gmrd.data.cases import CASE, Case, Layout, case_paths, image_paths, swap_ending
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.inspection.case import CaseInspection
 from gmrd.data.inspection.findings import Finding, Portrait
-from gmrd.errors import InputError
 
 MAX_SPACING_RATIO = 1.5
 """Voxel sizes of two cases that differ by more are worth a warning."""
@@ -42,12 +41,6 @@ def count_cases(data: EpisodeDataModule) -> int:
 def _all_cases(data: EpisodeDataModule) -> list[Case]:
     """All cases, whether or not their labels exist: a missing label is a finding here."""
     layout = data.layout
-    paths = case_paths(data.root, layout.images)
-    if not paths:
-        raise InputError(
-            f"no images found: {data.root / layout.images} names no file. Set data.root to the "
-            f"folder that holds {layout.images}. {data.how_to_get}".strip()
-        )
     return [
         Case(
             case_id=case_id,
@@ -55,7 +48,7 @@ def _all_cases(data: EpisodeDataModule) -> list[Case]:
             label=data.root / layout.labels.replace(CASE, case_id) if layout.labels else None,
             pseudo_label=data.root / layout.pseudo_labels.replace(CASE, case_id),
         )
-        for case_id, path in paths.items()
+        for case_id, path in image_paths(data.root, layout, data.how_to_get).items()
     ]
 
 
@@ -63,6 +56,8 @@ def compare_cases(data: EpisodeDataModule, portraits: Sequence[Portrait]) -> lis
     """Findings that concern the whole data set."""
     return [
         *_labels_without_image(data.root, data.layout),
+        *_other_endings(data.root, data.layout),
+        *_twins(portraits),
         *_empty_classes(data.classes, portraits),
         *_unknown_values(data.classes, portraits),
         *_odd_orientations(portraits),
@@ -83,6 +78,37 @@ def _labels_without_image(root: Path, layout: Layout) -> Iterator[Finding]:
                     f"{path} has no image",
                     f"the case is left out; expected {layout.images.replace(CASE, case_id)}",
                 )
+
+
+def _other_endings(root: Path, layout: Layout) -> Iterator[Finding]:
+    """``image_1.nii`` beside ``image_1.nii.gz``."""
+    for pattern in (layout.images, layout.labels):
+        other = swap_ending(pattern or "")
+        if other != (pattern or ""):
+            for case_id, path in case_paths(root, other).items():
+                yield Finding(
+                    "warning",
+                    case_id,
+                    f"{path.name} is not read",
+                    f"the pattern is {pattern}: remove the file, or change the pattern",
+                )
+
+
+def _twins(portraits: Sequence[Portrait]) -> Iterator[Finding]:
+    """Cases of the same intensities."""
+    first: dict[str, str] = {}
+    for portrait in portraits:
+        if portrait.digest is None:
+            continue
+        twin = first.setdefault(portrait.digest, portrait.case_id)
+        if twin != portrait.case_id:
+            yield Finding(
+                "error",
+                portrait.case_id,
+                f"the image is that of case {twin}",
+                "the same volume would be trained on and tested: leave one out with "
+                f"data.exclude=[{portrait.case_id}]",
+            )
 
 
 def _empty_classes(classes: Mapping[int, str], portraits: Sequence[Portrait]) -> Iterator[Finding]:
@@ -145,7 +171,12 @@ def _odd_spacings(portraits: Sequence[Portrait]) -> Iterator[Finding]:
 def _changed_files(root: Path, layout: Layout) -> Iterator[Finding]:
     """Files that are no longer what the manifest says was prepared."""
     path = root / "manifest.json"
-    records = json.loads(path.read_text()).get("cases", []) if path.is_file() else []
+    try:
+        records = json.loads(path.read_text())["cases"] if path.is_file() else []
+    except (ValueError, KeyError):
+        meaning = "delete it and run gmrd-prepare, which writes it anew"
+        yield Finding("warning", "", f"{path} cannot be read", meaning)
+        return
     folders = [(root / p).parent for p in (layout.images, layout.pseudo_labels)]
     for record in records:
         for name, digest in record["sha256"].items():

@@ -37,6 +37,7 @@ class Portrait:
         shape: Voxels (x, y, z).
         spacing: Millimetres (x, y, z).
         orientation: Axis codes such as LAS.
+        digest: Hash of the intensities, None where they cannot be read.
         n_supervoxels: Number of supervoxels, None where there are none yet.
         class_voxels: Voxels of every label value but 0.
         picture: The slice with the largest labelled area, and its labels.
@@ -46,6 +47,7 @@ class Portrait:
     shape: tuple[int, ...] | None = None
     spacing: tuple[float, ...] | None = None
     orientation: str = ""
+    digest: str | None = None
     n_supervoxels: int | None = None
     class_voxels: dict[int, int] = field(default_factory=dict)
     picture: tuple[Num[np.ndarray, "y x"], Num[np.ndarray, "y x"]] | None = None

@@ -79,7 +79,7 @@ def _file_key(path: Path) -> Any:
 def _which_series(folder: Path, by_series: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     asked = f" with {dict(wanted)}" if wanted else ""
     if not by_series:
-        return f"{folder} holds no DICOM series{asked}: check the path and preparation.series"
+        return f"{folder} holds no DICOM series{asked}: check the path and data.preparation.series"
     listed = "; ".join(
         f"{slices[0][1].get('SeriesDescription', '')!r} number "
         f"{slices[0][1].get('SeriesNumber')} ({len(slices)} slices)"
@@ -87,7 +87,7 @@ def _which_series(folder: Path, by_series: Mapping[str, Any], wanted: Mapping[st
     )
     return (
         f"{folder} holds {len(by_series)} DICOM series{asked}: {listed}. Say which one is wanted, "
-        "such as preparation.series={SeriesNumber: 301}"
+        "such as ++data.preparation.series.SeriesNumber=301"
     )
 
 

@@ -65,6 +65,7 @@ class Job:
 
     def run(self) -> str:
         """Prepare the case; the record is written last, so an interrupted case is redone."""
+        self._remove_leftovers()
         raw = read_case(self.source_image, self.source_label, self.settings)
         volume = prepare_volume(self.case_id, raw, self.settings)
         save_like(self.target.image, volume.image, volume.affine)
@@ -89,6 +90,12 @@ class Job:
         }
         write_json(self.record, record)
         return self.case_id
+
+    def _remove_leftovers(self) -> None:
+        """Temporary files of a run that was killed while it wrote this case."""
+        for path in (*self.outputs(), self.record):
+            for leftover in path.parent.glob(f".part-*-{path.name}"):
+                leftover.unlink(missing_ok=True)
 
 
 def find_jobs(
@@ -146,7 +153,7 @@ def _refuse_missing_labels(source: Path, settings: Preparation, case_ids: list[s
         expected = source / str(settings.labels).replace(CASE, case_ids[0])
         raise InputError(
             f"no label for case {', '.join(case_ids)}: expected {expected}. Add it, or leave cases "
-            "without a label out with data.preparation.unlabelled=skip"
+            "without a label out with ++data.preparation.unlabelled=skip"
         )
 
 

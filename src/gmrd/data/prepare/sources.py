@@ -105,7 +105,7 @@ def class_ids(
         value = int(unknown[0]) if len(unknown) else int(label.max())
         raise InputError(
             f"{path} holds the value {value}, which stands for no class: add it to "
-            f"preparation.label_ranges (now {dict(ranges)})"
+            f"data.preparation.label_ranges (now {dict(ranges)})"
         )
     return label.astype(np.uint8)
 
@@ -122,7 +122,7 @@ def refuse_reversed(
         raise InputError(
             f"{path}: the masks seem to run against the slices; the intensities of a class deviate "
             f"by {chosen:.0f} in this order and by {reverse:.0f} in reverse. Set "
-            "preparation.mask_order to files or position, whichever is not in use"
+            "++data.preparation.mask_order=files or position, whichever is not in use"
         )
 
 

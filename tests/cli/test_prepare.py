@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from gmrd.cli.prepare import prepare
+from gmrd.cli.prepare import main, prepare
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
 from gmrd.data.volume import read_image
@@ -91,6 +94,60 @@ def test_second_run_does_nothing_and_an_interrupted_one_goes_on(
     }
 
 
+def test_a_killed_run_is_taken_up(prepared: Path, download: Path, tmp_path: Path) -> None:
+    """Killed with all its processes after the first case; what was whole then is not made again."""
+    source = tmp_path / "source"
+    for case in range(1, 7):
+        shutil.copytree(download / "MR" / "10", source / "MR" / str(case))
+    root = tmp_path / "root"
+    arguments = [f"source={source}", f"root={root}", "n_jobs=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gmrd.cli.prepare", *arguments], cwd=tmp_path, start_new_session=True
+    )
+    while not (records := sorted(root.glob("prepared/*.json"))) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    records = sorted(root.glob("prepared/[!.]*.json"))
+    assert 1 <= len(records) < 6
+    assert not (root / "manifest.json").exists()
+    for path in root.glob("*/[!.]*.nii.gz"):
+        read_image(path)
+    before = {p: p.stat().st_mtime_ns for p in records}
+    leftover = root / "chaos_MR_T2_normalized" / ".part-x-image_6.nii.gz"
+    leftover.write_bytes(b"half a file")
+    assert prepare(data_set(root), source) == 6 - len(records)
+    assert before == {p: p.stat().st_mtime_ns for p in records}
+    assert not list(root.rglob(".*"))
+    manifest = json.loads((root / "manifest.json").read_text())
+    assert [case["case_id"] for case in manifest["cases"]] == [str(case) for case in range(1, 7)]
+    assert _same_volumes(prepared, "10", root, "6")
+    everything = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
+    assert prepare(data_set(root), source) == 0
+    assert everything == {p: p.stat().st_mtime_ns for p in root.rglob("*")}
+
+
+def _same_volumes(root: Path, case: str, other: Path, other_case: str) -> bool:
+    """Whether one process and two gave the same image, label and supervoxels."""
+    names = ("chaos_MR_T2_normalized/image", "chaos_MR_T2_normalized/label")
+    return all(
+        np.array_equal(
+            read_image(root / f"{name}_{case}.nii.gz")[0],
+            read_image(other / f"{name}_{other_case}.nii.gz")[0],
+        )
+        for name in (*names, "supervoxels_5000/superpix-MIDDLE")
+    )
+
+
+def test_cases_are_left_out(prepared: Path, download: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(prepared, tmp_path / "root"))
+    assert prepare(data_set(root, "data.exclude=[10]"), download) == 0
+    manifest = json.loads((root / "manifest.json").read_text())
+    assert [case["case_id"] for case in manifest["cases"]] == ["2"]
+    with pytest.raises(InputError, match=r"do not exist: \['7'\]; found \['2', '10'\]"):
+        prepare(data_set(root, "data.exclude=[7]"), download)
+
+
 def test_changed_settings_are_noticed(prepared: Path, download: Path) -> None:
     from gmrd.data.prepare.runner import find_jobs
     from gmrd.data.prepare.settings import Preparation
@@ -107,15 +164,21 @@ def test_refusals(download: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no preparation section"):
         prepare(data_set(tmp_path, "data.preparation=null"), download)
     (tmp_path / "MR/3/T2SPIR/DICOM_anon").mkdir(parents=True)
-    with pytest.raises(InputError, match="no label for case 3"):
-        prepare(data_set(tmp_path / "out"), tmp_path)
+    for unlabelled in ("refuse", "skip"):
+        with pytest.raises(InputError, match="no label for case 3"):
+            prepare(
+                data_set(tmp_path / "out", f"++data.preparation.unlabelled={unlabelled}"), tmp_path
+            )
 
 
-def test_command_explains_itself(tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "gmrd.cli.prepare", f"root={tmp_path}", f"source={tmp_path}"],
-        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "COLUMNS": "400"},
-    )  # fmt: skip
-    assert result.returncode == 2, result.stderr
-    assert "Set source to" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_command_explains_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["gmrd-prepare", f"root={tmp_path}", f"source={tmp_path}"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    message = capsys.readouterr().err
+    assert "Set source to" in " ".join(message.split())
+    assert "Traceback" not in message

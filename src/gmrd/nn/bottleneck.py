@@ -21,9 +21,9 @@ from torchvision.models.resnet import Bottleneck
 _ATEN = torch.ops.aten
 _T = TypeVar("_T")
 
-SEGMENT = 4
-"""Blocks in a segment: ResNet-101's layer3 has 23 blocks, so it keeps 6 inputs, and its backward
-pass holds the wide maps of 4 blocks at a time."""
+SEGMENT = 3
+"""Blocks in a segment: ResNet-101's layer3 has 23 blocks, so it keeps 8 inputs, and its backward
+pass holds the wide maps of 3 blocks at a time."""
 
 
 class _Norm(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,3 +29,24 @@ def test_what_is_shown_is_what_the_code_logs() -> None:
     for key in (*PICTURES, *(key for keys in PLOTS.values() for key in keys)):
         assert key.split("/")[0] in logged
         assert re.sub(r"_loss$", "", key.split("/")[-1]) in logged, key
+
+
+@pytest.mark.parametrize(
+    ("entity", "said"), [("", "entity is empty"), ("someone", "needs an account (`wandb login`)")]
+)
+def test_what_is_missing_to_send_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], entity: str, said: str
+) -> None:
+    import wandb
+
+    from gmrd.cli import dashboard
+
+    def refuse(*_: object) -> None:
+        raise wandb.errors.UsageError("No API key configured.")
+
+    monkeypatch.setattr(dashboard, "workspace", lambda *_: SimpleNamespace(save=refuse))
+    monkeypatch.setattr("sys.argv", ["gmrd-dashboard", f"entity={entity}"])
+    with pytest.raises(SystemExit) as end:
+        dashboard.main()
+    assert end.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
+from hydra import compose, initialize_config_module
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -18,6 +22,8 @@ from gmrd.cli.strategy import refuse_ddp_in_multirun
 from gmrd.errors import InputError
 
 from .conftest import Command
+
+CONF = Path(__file__).parents[2] / "conf"
 
 QUICK = (
     "evaluate=false",
@@ -128,3 +134,53 @@ def test_an_optuna_study_is_taken_up_again(command: Command, tmp_path: Path) -> 
     trials = optuna.load_study(study_name=name, storage=storage).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE"]
     assert {"model.optimizer.lr", "model.network.dropout"} <= trials[0].params.keys()
+
+
+PICKLED = """
+import cloudpickle, pickle
+from gmrd.cli.train import run
+assert callable(pickle.loads(cloudpickle.dumps(run.__wrapped__)))
+"""
+
+
+def test_launchers_can_send_the_task_to_other_processes() -> None:
+    """Joblib and submitit pickle it by value, with all that its text names."""
+    pytest.importorskip("cloudpickle", reason="the extra gmrd[sweep]")
+    subprocess.run([sys.executable, "-c", PICKLED], check=True)
+
+
+def composed(*overrides: str) -> Any:
+    with initialize_config_module("gmrd.conf", version_base="1.3"):
+        return compose("train", overrides=list(overrides), return_hydra_config=True)
+
+
+def test_the_slurm_launcher_takes_our_settings() -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra gmrd[sweep]")
+    cfg = composed(
+        "hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_node=1",
+        "hydra.launcher.timeout_min=720", "experiment=chaost2_s1",
+    )  # fmt: skip
+    assert cfg.hydra.launcher._target_ == SLURM
+    assert (cfg.hydra.launcher.gpus_per_node, cfg.hydra.launcher.timeout_min) == (1, 720)
+    assert cfg.hydra.callbacks.sweep_log._target_ == "gmrd.cli.sweep.SweepLog"
+
+
+def test_the_command_of_a_wandb_agent_composes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expanded as wandb's agent does it."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
+    monkeypatch.setenv("GMRD_DATA", "/data")
+    settings = yaml.safe_load((CONF / "sweeps" / "wandb.yaml").read_text())
+    chosen = {"model.optimizer.lr": 0.003, "model.network.dropout": 0.4}
+    assert set(settings["parameters"]) == set(chosen)
+    found = create_sweep_command_args({"args": {key: {"value": v} for key, v in chosen.items()}})
+    program, *words = create_sweep_command(settings["command"])
+    assert program == settings["program"] == "gmrd-train"
+    assert words.pop() == "${args_no_hyphens}"
+    cfg = composed(*words, *found["args_no_hyphens"])
+    assert (cfg.data.root, cfg.model.optimizer.lr, cfg.model.network.dropout) == (
+        "/data",
+        0.003,
+        0.4,
+    )
+    assert cfg.logger.wandb.offline is False

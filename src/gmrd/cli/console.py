@@ -38,11 +38,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             _hush_libraries()
             try:
                 return task(cfg)
-            except (InputError, MissingMandatoryValue, InstantiationException) as error:
-                refused = error.__cause__ if isinstance(error, InstantiationException) else error
-                if not isinstance(refused, (InputError, MissingMandatoryValue)):
-                    raise
-                if HydraConfig.get().mode == RunMode.MULTIRUN:
+            except Exception as error:
+                refused = _refused(error)
+                if refused is None or HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
                 _tell(refused)
                 sys.exit(2)
@@ -52,6 +50,19 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return cast("Callable[[], Any]", explained)
 
     return decorate
+
+
+def _refused(error: BaseException | None) -> Exception | None:
+    """What an exception says about the user's input; None if it is about something else."""
+    if isinstance(error, InstantiationException):
+        error = error.__cause__
+    if isinstance(error, (InputError, MissingMandatoryValue)):
+        return error
+    if type(error).__module__.startswith("wandb.") and type(error).__name__ == "UsageError":
+        return InputError(
+            f"Weights & Biases: {error} Without an account: logger.wandb.offline=true"
+        )
+    return None
 
 
 def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:

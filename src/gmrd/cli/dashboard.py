@@ -76,11 +76,19 @@ def main(cfg: DictConfig) -> None:
     """Console entry point: build and send the workspace."""
     import wandb
 
+    if not cfg.entity:
+        raise InputError(
+            "entity is empty: name a user or team of Weights & Biases, entity=ME (with make: "
+            "make dashboard ENTITY=ME)"
+        )
     made = workspace(cfg.entity, cfg.project, cfg.name, list(cfg.organs))
     try:
         made.save()
     except (wandb.errors.UsageError, wandb.errors.CommError) as error:
-        raise InputError(f"the workspace could not be sent ({error}): run `wandb login`") from error
+        raise InputError(
+            f"the workspace could not be sent to Weights & Biases: {error} It needs an account "
+            "(`wandb login`) and a connection"
+        ) from error
     console.print(f"Workspace: {made.url}")
 
 

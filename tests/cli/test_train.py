@@ -96,6 +96,16 @@ def test_averaged_weights_are_not_the_last_ones(train: Train, tmp_path: Path) ->
     assert torch.equal(module.state_dict()[name], saved["state_dict"][name])
 
 
+def test_a_compiled_network_s_checkpoint_is_a_plain_one(train: Train, tmp_path: Path) -> None:
+    """As compiled as can be tested in seconds: torch runs what it would compile as it stands."""
+    with torch.compiler.set_stance("force_eager"):
+        _, compiled = train(tmp_path / "one", *QUIET, "compile=true", "trainer.max_steps=2")
+        train(tmp_path / "one", *QUIET, "compile=true", "ckpt_path=auto")
+    train(tmp_path / "two", *QUIET, "compile=false")
+    assert compiled.network._compiled_call_impl is not None
+    assert_same(checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two"))
+
+
 SIGNALLED = """
 import os, signal
 from pytorch_lightning import Callback

@@ -127,11 +127,42 @@ def test_ranks(runs: Path) -> None:
     }
 
 
+LPS = np.diag([-1.0, -1.0, 5.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("affine", "place"),
+    [
+        (np.diag([-1.0, -2.0, 5.0, 1.0]), (1, 2)),  # x to the left, y to the back: as it is shown
+        (np.diag([-1.0, 2.0, 5.0, 1.0]), (6, 2)),  # y to the front: upside down
+        (np.diag([1.0, 2.0, -5.0, 1.0]), (6, 7)),
+    ],
+)
+def test_a_case_is_shown_front_up_and_right_at_the_left(
+    affine: np.ndarray, place: tuple[int, int]
+) -> None:
+    image = np.zeros((4, 8, 10))
+    image[2, 1, 2] = 1
+    shown = panel("liver", image, image > 0, image > 0, affine)
+    assert shown.title.endswith("z = 2")
+    assert (shown.image[place], shown.aspect) == (1, 2)
+
+
+def test_a_sagittal_case_is_shown_in_axial_slices() -> None:
+    image = np.zeros((6, 8, 10))  # z to the right, y to the head, x to the front
+    image[5, 3, 9] = 1
+    affine = np.array([[0, 0, 4, 0], [1, 0, 0, 0], [0, 3, 0, 0], [0, 0, 0, 1]], dtype=float)
+    shown = panel("liver", image, image > 0, image > 0, affine)
+    assert shown.title.endswith("z = 3")
+    assert shown.image.shape == (10, 6)
+    assert (shown.image[0, 0], shown.aspect) == (1, 1 / 4)
+
+
 def test_page_needs_no_other_file(runs: Path, tmp_path: Path) -> None:
     found = find_runs(runs)
     truth = np.zeros((4, 8, 8), dtype=bool)
     truth[2, 2:5, 2:5] = True
-    shown = panel("<liver>", np.random.default_rng(0).random((4, 8, 8)), truth, truth)
+    shown = panel("<liver>", np.random.default_rng(0).random((4, 8, 8)), truth, truth, LPS)
     assert shown.title.endswith("z = 2")
     assert shown.truth.sum() == 9
     result = cross_validate(found)

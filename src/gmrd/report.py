@@ -7,18 +7,37 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
 from numpy.typing import NDArray
 
 from gmrd.atomic import replacing
 from gmrd.crossvalidation import CrossValidation, FinishedRun
+from gmrd.data.volume import spacing_of
 from gmrd.pictures import save_figure
 from gmrd.results import SCORES, ScoredCase
-from gmrd.tables import rows
+from gmrd.tables import rows, spoken
 
 RANKS = ("best", "median", "worst")
+
+OUTLINES = {"truth": ("#56B4E9", "solid"), "prediction": ("#E69F00", "dashed")}
+
+HEADINGS = {
+    "dice": "Dice", "iou": "IoU", "hd95": "HD95 mm", "assd": "ASSD mm", "mssd": "MSSD mm",
+    "ravd": "RAVD %",
+}  # fmt: skip
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
@@ -31,12 +50,16 @@ img { max-width: 100% } dl { display: grid; grid-template-columns: max-content a
 
 @dataclass(frozen=True)
 class Panel:
-    """A case to show: the slice with most of the organ, truth and prediction on it."""
+    """A case to show: the slice with most of the organ, truth and prediction on it.
+
+    ``aspect`` is the height of a pixel divided by its width.
+    """
 
     title: str
     image: NDArray[np.floating]
     truth: NDArray[np.bool_]
     prediction: NDArray[np.bool_]
+    aspect: float
 
 
 def ranked(runs: Sequence[FinishedRun], organ: str) -> dict[str, tuple[FinishedRun, ScoredCase]]:
@@ -58,30 +81,51 @@ def panel(
     image: NDArray[np.floating],
     truth: NDArray[np.bool_],
     prediction: NDArray[np.bool_],
+    affine: NDArray[np.floating],
 ) -> Panel:
-    """Choose the slice of a (z, y, x) case."""
-    z = int(truth.sum(axis=(1, 2)).argmax())
-    return Panel(f"{title}, z = {z}", image[z], truth[z], prediction[z])
+    """Choose the slice of a (z, y, x) case; ``affine`` is nibabel's, of the (x, y, z) array."""
+    turn = _upright(affine)
+    shown = [apply_orientation(volume.T, turn).T for volume in (image, truth, prediction)]
+    _, height, width = spacing_of(affine @ inv_ornt_aff(turn, image.T.shape))
+    z = int(shown[1].sum(axis=(1, 2)).argmax())
+    return Panel(f"{title}, z = {z}", *(volume[z] for volume in shown), aspect=height / width)
+
+
+def _upright(affine: NDArray[np.floating]) -> NDArray[np.floating]:
+    """How to turn a volume into axial slices as radiologists look at them.
+
+    The patient's front is up and the patient's right at the left; slices keep their numbers if
+    they are axial already.
+    """
+    towards = "S" if "S" in aff2axcodes(affine) else "I"
+    turn: NDArray[np.floating] = ornt_transform(
+        io_orientation(affine), axcodes2ornt(("L", "P", towards))
+    )
+    return turn
 
 
 def cases_figure(panels: Mapping[str, Sequence[Panel]], title: str) -> Figure:
     """Organs in rows; best, median and worst in columns; truth solid, prediction dashed."""
-    figure = Figure(figsize=(9.6, 3.4 * len(panels) + 0.6), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.4 * len(panels) + 0.9), layout="constrained")
     axes = figure.subplots(len(panels), len(RANKS), squeeze=False)
     for row, shown in zip(axes, panels.values(), strict=True):
         for axis, found in zip(row, shown, strict=True):
-            low, high = np.percentile(found.image, [1, 99.5])
-            axis.imshow(found.image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
-            for mask, colour, line in (
-                (found.truth, "#56B4E9", "solid"),
-                (found.prediction, "#E69F00", "dashed"),
-            ):
-                if mask.any():
-                    axis.contour(mask, [0.5], colors=colour, linestyles=line, linewidths=1.3)
-            axis.set_title(found.title, fontsize=8)
-            axis.set_axis_off()
-    figure.suptitle(f"{title}\ntruth blue, prediction orange (dashed)", fontsize=9)
+            _draw(axis, found)
+    figure.suptitle(fill(title, 120), fontsize=9)
+    lines = [Line2D([], [], color=colour, linestyle=style) for colour, style in OUTLINES.values()]
+    figure.legend(lines, list(OUTLINES), loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _draw(axis: Axes, found: Panel) -> None:
+    low, high = np.percentile(found.image, [1, 99.5])
+    axis.imshow(found.image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=found.aspect)
+    masks = (found.truth, found.prediction)
+    for mask, (colour, style) in zip(masks, OUTLINES.values(), strict=True):
+        if mask.any():
+            axis.contour(mask, [0.5], colors=colour, linestyles=style, linewidths=1.3)
+    axis.set_title(found.title, fontsize=8)
+    axis.set_axis_off()
 
 
 def write_page(
@@ -115,17 +159,22 @@ def _conditions(result: CrossValidation) -> str:
 
 
 def _table(result: CrossValidation) -> str:
-    return _html_table(["", *result.organs], rows(result))
+    return _html_table(["", *map(spoken, result.organs)], rows(result))
 
 
 def _all_cases(runs: Sequence[FinishedRun]) -> str:
     body = [
-        [*map(str, run.place), case.organ, case.case_id, "+".join(case.support_ids)]
-        + [f"{getattr(case.score, name):.3f}" for name in SCORES]
+        [*map(str, run.place), spoken(case.organ), case.case_id, "+".join(case.support_ids)]
+        + [_number(getattr(case.score, name)) for name in SCORES]
         for run in runs
         for case in run.cases
     ]
-    return _html_table(["seed", "fold", "organ", "case", "support", *SCORES], body)
+    scores = [HEADINGS[name] for name in SCORES]
+    return _html_table(["seed", "fold", "organ", "case", "support", *scores], body)
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
 
 
 def _html_table(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from gmrd.atomic import replacing
@@ -44,14 +45,22 @@ def cell_text(cell: Cell, factor: float) -> str:
     return text + (f" ({cell.undefined} undefined)" if cell.undefined else "")
 
 
+def spoken(name: str) -> str:
+    """An organ's name as people write it."""
+    return name.replace("_", " ")
+
+
 def rich_table(result: CrossValidation) -> Table:
-    """For the console."""
-    table = Table(title=result.title, title_justify="left")
-    table.add_column("mean ± sd over folds and seeds")
-    for organ in result.organs:
-        table.add_column(organ, justify="right")
-    for row in rows(result):
-        table.add_row(*row)
+    """For the console: a row an organ, so that it fits 80 columns."""
+    body = rows(result)
+    table = Table(
+        title=f"{result.title}; mean ± sd over folds and seeds", title_justify="left",
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
+    for heading in ("", *(row[0] for row in body)):
+        table.add_column(heading, justify="right" if heading else "left")
+    for place, organ in enumerate(result.organs, 1):
+        table.add_row(spoken(organ), *(row[place].replace(" ± ", "±") for row in body))
     return table
 
 

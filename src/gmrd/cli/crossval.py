@@ -17,7 +17,7 @@ from gmrd.crossvalidation import FinishedRun, cross_validate, find_runs
 from gmrd.data.volume import read_image
 from gmrd.report import Panel, cases_figure, panel, ranked, write_page
 from gmrd.results import ScoredCase
-from gmrd.tables import rich_table, write_tables
+from gmrd.tables import rich_table, spoken, write_tables
 
 OWN = ("folds", "seeds", "groups", "collect", "n_jobs", "devices", "page", "out")
 """Keys of this command that gmrd-train does not have."""
@@ -60,7 +60,7 @@ def panels_of(runs: list[FinishedRun]) -> dict[str, list[Panel]]:
     organs = dict.fromkeys(case.organ for run in runs for case in run.cases)
     found = {
         organ: [
-            _panel(run, case, f"{organ}, {rank}: case {case.case_id}")
+            _panel(run, case, f"{spoken(organ)}, {rank}: case {case.case_id}")
             for rank, (run, case) in ranked(runs, organ).items()
             if _prediction(run, case).is_file()
         ]
@@ -81,7 +81,8 @@ def _panel(run: FinishedRun, case: ScoredCase, title: str) -> Panel:
     class_id = next(key for key, name in data.classes.items() if name == case.organ)
     prediction = read_image(_prediction(run, case))[0]
     title = f"{title}\nDice {100 * case.score.dice:.1f}"
-    return panel(title, volume.image, volume.label == class_id, np.rint(prediction) == class_id)
+    truth, predicted = volume.label == class_id, np.rint(prediction) == class_id
+    return panel(title, volume.image, truth, predicted, volume.affine)
 
 
 @command("crossval")

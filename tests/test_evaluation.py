@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from gmrd.data.volume import Volume
+from gmrd.errors import InputError
 from gmrd.evaluation import Evaluator, as_label_map, save_prediction
 
 AFFINE = np.diag([1.5, 1.5, 4.0, 1.0])
@@ -73,6 +76,30 @@ def test_a_right_network_scores_one() -> None:
     assert [score.organ for score in scores] == ["one", "two"]
     assert scores[0].support_ids == ("2",)
     np.testing.assert_array_equal(maps["oracle"], pair().query.label)
+
+
+OBLIQUE = np.eye(4)
+OBLIQUE[:3, :3] = (
+    Rotation.from_euler("xyz", [20, 30, 10], degrees=True).as_matrix() @ AFFINE[:3, :3]
+)
+
+
+@pytest.mark.parametrize("affine", [AFFINE, OBLIQUE], ids=["straight", "oblique"])
+def test_distances_are_in_millimetres_of_the_scan(affine: np.ndarray) -> None:
+    found = pair()
+    moved = np.roll(found.query.label, 1, axis=2)  # by one voxel of 1.5 mm along x
+    query = Volume("1", found.query.image, affine, moved)
+    [(_, _, scores)] = evaluator().score({"oracle": PaintsSupport()}, [Pair(query, found.supports)])
+    assert scores[0].score.mssd == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"protocol": "chunk"}, "protocol=chunk is neither"), ({"n_chunks": 0}, "n_chunks=0")],
+)
+def test_settings_that_cannot_be_followed(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluator(**settings)
 
 
 def test_not_knowing_the_extent_costs_what_lies_outside() -> None:

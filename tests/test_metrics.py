@@ -28,20 +28,33 @@ def test_counts_by_hand() -> None:
     assert score.iou == approx(8 / 120)
 
 
-def test_a_shift_is_measured_in_millimetres() -> None:
+@pytest.mark.parametrize(("axis", "step"), [(0, 7.5), (1, 1.25), (2, 0.5)])
+def test_a_shift_is_measured_in_millimetres_of_its_axis(axis: int, step: float) -> None:
     mask = cube(start=3, stop=8)
-    score = volume_scores(np.roll(mask, 1, axis=0), mask, (7.5, 1.0, 1.0))
-    assert score.mssd == approx(7.5)
+    score = volume_scores(np.roll(mask, 1, axis=axis), mask, (7.5, 1.25, 0.5))
+    assert score.mssd == approx(step)
     assert score.ravd == 0
     assert 0 < score.assd < score.hd95 <= score.mssd
+
+
+def test_a_volume_of_one_slice() -> None:
+    """Its slice goes on beyond the volume: the surface is the outline alone."""
+    true = np.zeros((1, 8, 8), dtype=bool)
+    true[0, 2:5, 2:5] = True
+    score = volume_scores(np.roll(true, 1, axis=2), true, (5.0, 1.0, 2.0))
+    assert (score.hd95, score.mssd) == (approx(2.0), approx(2.0))
+    # Of 8 outline pixels each way: 3 of a side 2 mm away, 1 (the centre of the other) 1 mm.
+    assert score.assd == approx(2 * (3 * 2.0 + 1 * 1.0) / 16)
 
 
 def test_an_absent_organ_has_no_score() -> None:
     empty = np.zeros((2, 3, 4), dtype=bool)
     assert np.isnan(overlap_scores(empty, empty).dice)
     missed = volume_scores(empty, ~empty, (1.0, 1.0, 1.0))
-    assert missed.dice == 0
-    assert np.isnan(missed.assd)
+    assert (missed.dice, missed.ravd) == (0, 100)
+    assert np.isnan([missed.hd95, missed.assd, missed.mssd]).all()
+    invented = volume_scores(~empty, empty, (1.0, 1.0, 1.0))
+    assert np.isnan(list(vars(invented).values())).all()
 
 
 def test_shapes_must_agree() -> None:

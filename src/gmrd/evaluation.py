@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from gmrd.inference import Chunk, Segmenter, segment
 from gmrd.metrics import volume_scores
 from gmrd.results import ScoredCase
 
-QueryProtocol = Literal["chunks", "all_slices"]
+PROTOCOLS = ("chunks", "all_slices")
 
 
 @runtime_checkable
@@ -57,12 +57,12 @@ class Evaluator:
 
     classes: Mapping[int, str]
     n_chunks: int = 3
-    protocol: QueryProtocol = "chunks"
+    protocol: str = "chunks"
     batch_size: int = 8
     device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.protocol not in get_args(QueryProtocol):
+        if self.protocol not in PROTOCOLS:
             raise InputError(f"protocol={self.protocol} is neither chunks nor all_slices")
         for name in ("n_chunks", "batch_size"):
             if getattr(self, name) < 1:

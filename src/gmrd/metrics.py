@@ -49,12 +49,13 @@ def volume_scores(predicted: Mask, true: Mask, spacing: tuple[float, float, floa
     the scan's end has no surface there. HD95 is the larger of the two directed 95th percentiles.
     Distances are ``nan`` when either mask is empty or fills the volume, having no surface.
     """
-    overlap = overlap_scores(predicted, true)
-    if not (predicted.any() and true.any()):
-        return overlap
-    to_true, to_predicted = surface_distances(predicted, true, spacing)
+    scores = overlap_scores(predicted, true)
     n_predicted, n_true = int(np.count_nonzero(predicted)), int(np.count_nonzero(true))
-    scores = replace(overlap, ravd=100.0 * abs(n_predicted - n_true) / n_true)
+    if n_true:
+        scores = replace(scores, ravd=100.0 * abs(n_predicted - n_true) / n_true)
+    if not (n_predicted and n_true):
+        return scores
+    to_true, to_predicted = surface_distances(predicted, true, spacing)
     if not (to_true.size and to_predicted.size):
         return scores
     both = np.concatenate([to_true, to_predicted])

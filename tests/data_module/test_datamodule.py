@@ -165,7 +165,9 @@ def test_a_damaged_entry_and_a_full_disk(
 
 
 def test_files_of_the_other_ending_are_pointed_out(make_data: MakeData) -> None:
-    with pytest.raises(InputError, match=r"There are 6 of .*image_\{case\}\.nii\.gz: set data\.im"):
+    with pytest.raises(
+        InputError, match=r"There are 6 of .*image_\{case\}\.nii\.gz: add .data\.im"
+    ):
         list(make_data(images="phantom_normalized/image_{case}.nii").cases)
 
 
@@ -184,6 +186,21 @@ def test_volumes_of_one_slice(make_data: MakeData, phantom_root: Path, tmp_path:
     data.cases[3].pseudo_label.unlink()
     with pytest.raises(InputError, match=r"image_4.*a single slice.*data\.exclude=\[4\]"):
         data.prepare_data()
+
+
+def test_supervoxels_of_a_read_only_root_go_to_the_cache(
+    make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    make_phantom(root, n_cases=2, seed=3, size=64)
+    before = set(root.rglob("*"))
+    monkeypatch.setattr("gmrd.data.pseudo_labels.os.access", lambda *_: False)
+    settings = {"pseudo_labels": "supervoxels/{case}.nii.gz", "supervoxels": {"min_size": 200}}
+    data = make_data(root=root, folds=[["1"]], **settings)
+    data.prepare_data()
+    assert data.train_cases[0].pseudo_label.is_relative_to(tmp_path / "cache")
+    assert data.episodes()[0].support_masks.sum() > 0
+    assert set(root.rglob("*")) == before
 
 
 def test_missing_supervoxels_are_made_and_renewed(make_data: MakeData, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def swap_ending(name: str) -> str:
 def _other_ending(root: Path, pattern: str) -> str:
     other = swap_ending(pattern)
     found = len(case_paths(root, other)) if other != pattern else 0
-    return f"There are {found} of {other}: set data.images='{other}' to use them. " if found else ""
+    return f"There are {found} of {other}: add \"data.images='{other}'\". " if found else ""
 
 
 def case_paths(root: Path, pattern: str) -> dict[str, Path]:

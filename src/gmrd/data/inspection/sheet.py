@@ -23,6 +23,7 @@ def contact_sheet(
     Rows run downwards and columns to the right as they lie in the arrays that training reads.
     """
     shown = [p for p in portraits if p.picture is not None]
+    columns = max(2, min(columns, len(shown)))
     rows = max(1, math.ceil(len(shown) / columns))
     figure = Figure(figsize=(2.4 * columns, 2.6 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()

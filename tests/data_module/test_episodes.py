@@ -68,6 +68,15 @@ def test_any_number_of_workers_gives_the_same_episodes(
     assert all(same(a, b) for a, b in zip(alone, shared, strict=True))
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_a_worker_refuses_is_one_sentence(make_data: MakeData, num_workers: int) -> None:
+    data = make_data(num_workers=num_workers, min_area=10_000)
+    with pytest.raises(InputError) as refusal:
+        next(iter(data.train_dataloader()))
+    assert str(refusal.value).startswith("phantom: no class of any training case spans 2")
+    assert "\n" not in str(refusal.value)
+
+
 def test_support_and_query_are_neighbouring_slices_of_the_class(make_data: MakeData) -> None:
     """Without augmentation the slices can be found in the volumes again."""
     data = make_data(augmentation=None, n_shot=2, held_out_fraction=0)

@@ -157,6 +157,18 @@ def test_chaos_ct_series(chaos_ct: Path) -> None:
         )
 
 
+def test_a_label_elsewhere_is_refused_unless_told_otherwise(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{kind}.nii.gz" for kind in ("image", "label")]
+    volume = make_phantom_volume(1, size=32, n_slices=4)
+    save_like(paths[0], volume.image, np.diag([2.0, 2.0, 5.0, 1.0]))
+    save_like(paths[1], volume.label, np.diag([-2.0, 2.0, 5.0, 1.0]))
+    settings = Preparation(images="", labels="")
+    with pytest.raises(InputError, match=r"may be mirrored.*data\.check_geometry=false"):
+        read_case(*paths, settings)
+    case = read_case(*paths, replace(settings, check_geometry=False))
+    np.testing.assert_array_equal(case.label, volume.label)
+
+
 def test_odd_257_files_lose_the_last_row_and_column(tmp_path: Path) -> None:
     from gmrd.data.cases import Case
 

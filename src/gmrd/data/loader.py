@@ -8,6 +8,7 @@ from typing import Any
 from torch.utils.data import DataLoader, DistributedSampler
 
 from gmrd.data.episodes import EpisodeDataset, collate_episodes
+from gmrd.errors import InputError
 from gmrd.types import Episode
 
 
@@ -56,6 +57,13 @@ class EpisodeLoader(DataLoader[Episode]):
 
     def __init__(self, dataset: EpisodeDataset, **kwargs: Any) -> None:
         super().__init__(dataset, collate_fn=collate_episodes, **kwargs)
+
+    def __iter__(self) -> Iterator[Episode]:  # type: ignore[override]
+        """Batches; what a worker refuses is passed on without its process's traceback."""
+        try:
+            yield from super().__iter__()
+        except InputError as error:
+            raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from None
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the position follows from the trainer's step."""

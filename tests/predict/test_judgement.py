@@ -22,6 +22,7 @@ SOUND: dict[str, Any] = {
     "support_volumes": {"liver": 1500.0},
     "affinity": {"liver": 0.9},
     "similarity": 0.7,
+    "same_kind": True,
     "covered": 0.99,
     "known_geometry": True,
     "packaged": False,
@@ -39,6 +40,7 @@ def test_a_sound_result_is_not_doubted() -> None:
         ({"affinity": {"liver": 0.4}}, "low_affinity", "out of distribution"),
         ({"volumes": {"liver": 400.0}}, "odd_volume", "400 ml, 0.27 times"),
         ({"similarity": 0.1}, "unlike_support", "another body part"),
+        ({"same_kind": False}, "other_modality", "CT beside MRI"),
         ({"covered": 0.7}, "outside_field", "30 %"),
         ({"known_geometry": False}, "unknown_training", "geometry"),
         ({"packaged": True}, "phantom_network", "phantoms only"),
@@ -83,3 +85,15 @@ def test_a_shifted_volume_is_laid_back() -> None:
     laid = align_heights(support[4:18], support, 5.0, 5.0)
     np.testing.assert_allclose(laid.heights, 5.0 * np.arange(4, 18))
     assert laid.similarity == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_ct_beside_mri_is_noticed(support: Pair, module: GMRDModule) -> None:
+    image, _ = ball(2)
+    kinds = {
+        lowest: {
+            f.kind for f in gmrd.segment([support], Scan("b", values, affine()), module).findings
+        }
+        for lowest, values in ((0, image), (-1000, image - 1000))
+    }
+    assert "other_modality" not in kinds[0]
+    assert "other_modality" in kinds[-1000]

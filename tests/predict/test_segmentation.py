@@ -26,7 +26,7 @@ def test_the_call_is_the_evaluations_road(support: Pair, module: GMRDModule) -> 
     """In the training's geometry, with every slice searched, nothing is done but inference."""
     image, _ = ball(2)
     query = Scan("b", image, affine())
-    options = gmrd.Options(extent="all", n_support_slices=1, device="cpu")
+    options = gmrd.Options(extent="all", n_support_slices=1, smoothing=0.0, device="cpu")
     found = gmrd.Predictor([support], checkpoint=module, options=options)(query)
     annotated, label = ball(1)
     z = 6  # the middle of the ball
@@ -111,7 +111,7 @@ def test_the_extent_follows_the_support(support: Pair, module: GMRDModule) -> No
     """A query with slices added on both sides: most of those are not searched."""
     image, _ = ball(2)
     longer = np.concatenate([image[:1]] * 8 + [image] + [image[-1:]] * 8)
-    aligned = gmrd.segment([support], Scan("b", longer, affine()), module)
+    aligned = gmrd.segment([support], Scan("b", longer, affine()), module, smoothing=0.0)
     everywhere = gmrd.segment([support], Scan("b", longer, affine()), module, extent="all")
     assert (everywhere.probabilities[1].max(axis=(1, 2)) > 0).all()
     searched = np.flatnonzero(aligned.probabilities[1].max(axis=(1, 2)) > 0)
@@ -142,3 +142,21 @@ def test_the_trainings_geometry_is_read_from_the_checkpoint(
     kinds = {finding.kind for finding in before.findings}
     assert "unknown_training" in kinds
     assert "unknown_training" not in {f.kind for f in predictor(query).findings}
+
+
+def test_a_slice_that_its_neighbours_contradict_is_doubted(
+    support: Pair, module: GMRDModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lonely = torch.zeros(12, 40, 44)
+    lonely[6] = 0.8
+
+    def found(*_: object, **__: object) -> dict[int, torch.Tensor]:
+        return {1: lonely}
+
+    monkeypatch.setattr("gmrd.predict.segmentation.segment_slices", found)
+    query = Scan("b", ball(2)[0], affine())
+    smooth = gmrd.segment([support], query, module)
+    assert "empty" in {finding.kind for finding in smooth.findings}
+    np.testing.assert_allclose(smooth.probabilities[1].sum(axis=0), 0.8, atol=1e-5)
+    plain = gmrd.segment([support], query, module, smoothing=0.0)
+    assert (plain.labels[6] == 1).all()

@@ -18,6 +18,8 @@ LOW_SIMILARITY = 0.3
 VOLUME_RATIO = 3.0
 LEAST_COVERED = 0.9
 SLICES_JUDGED = 4
+AIR = -500.0
+"""Hounsfield units; MRI and windowed CT do not go as low."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ def judge(
     support_volumes: Mapping[str, float],
     affinity: Mapping[str, float],
     similarity: float,
+    same_kind: bool,
     covered: float,
     known_geometry: bool,
     packaged: bool,
@@ -45,6 +48,7 @@ def judge(
         support_volumes: ml of every organ annotated, on average.
         affinity: of what was found with the annotated, 1 as in the support itself.
         similarity: mean slice correlation of the query with the most similar support.
+        same_kind: whether query and supports are all in Hounsfield units, or none is.
         covered: share of the query's brightness that the network's slices cover.
         known_geometry: whether the checkpoint told how its training scans lay.
         packaged: whether the network is the packaged one.
@@ -57,6 +61,14 @@ def judge(
                 f"The scan looks unlike every support (slice correlation {similarity:.2f}, below "
                 f"{LOW_SIMILARITY}): another body part, orientation or modality? "
                 "Use a support that was acquired like this scan.",
+            )
+        )
+    if not same_kind:
+        found.append(
+            Finding(
+                "other_modality",
+                "Of the scan and its supports one holds values as low as those of air in a CT and "
+                "another does not: CT beside MRI? Use a support of the scan's own kind.",
             )
         )
     if covered < LEAST_COVERED:
@@ -84,6 +96,11 @@ def judge(
             )
         )
     return tuple(found)
+
+
+def in_hounsfield(image: Float32[np.ndarray, "z y x"]) -> bool:
+    """Whether a scan looks like a CT as scanners store it: with air around the patient."""
+    return bool(np.percentile(image, 1) < AIR)
 
 
 def _organ_findings(

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from jaxtyping import Float32
+from scipy.ndimage import gaussian_filter1d
 
 from gmrd.data.protocol import support_slices
 from gmrd.data.volume import standardise
@@ -20,7 +21,7 @@ from gmrd.inference import segment as segment_slices
 from gmrd.module import GMRDModule, load_module
 from gmrd.predict.geometry import Grid, TrainingGeometry
 from gmrd.predict.intensity import Intensity
-from gmrd.predict.judgement import Finding, affinity_ratio, judge
+from gmrd.predict.judgement import Finding, affinity_ratio, in_hounsfield, judge
 from gmrd.predict.matching import Alignment, align_heights, nearest_slices, within_extent
 from gmrd.predict.readers import read_scan
 from gmrd.predict.result import Segmentation, label_map
@@ -39,6 +40,7 @@ class Options:
             more than ``margin`` outside the organ; ``all`` predicts every slice.
         margin: share of the organ's length that is still searched beyond each of its ends.
         n_support_slices: annotated slices taken from every support scan.
+        smoothing: of the probabilities along z, as a Gaussian's deviation in slices; 0 for none.
         largest_component: keep only the largest connected piece of every organ.
         batch_size: query slices encoded together.
         device: ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
@@ -47,6 +49,7 @@ class Options:
     extent: Literal["aligned", "all"] = "aligned"
     margin: float = 0.1
     n_support_slices: int = 3
+    smoothing: float = 1.0
     largest_component: bool = True
     batch_size: int = 8
     device: str = "auto"
@@ -110,7 +113,7 @@ class Predictor:
             batch_size=self.options.batch_size,
             device=self.device,
         )
-        on_slices = {value: probability.numpy() for value, probability in found.items()}
+        on_slices = {value: self._smoothed(p.numpy()) for value, p in found.items()}
         probabilities = {value: grid.scan(p) for value, p in on_slices.items()}
         labels = label_map(probabilities, largest_component=self.options.largest_component)
         volumes = {
@@ -134,6 +137,14 @@ class Predictor:
             seconds=time.perf_counter() - start,
         )
 
+    def _smoothed(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
+        """Slices are predicted one by one; what their neighbours do not see either is doubted."""
+        if self.options.smoothing <= 0:
+            return probability
+        return np.asarray(
+            gaussian_filter1d(probability, self.options.smoothing, axis=0, mode="nearest")
+        )
+
     def _findings(
         self,
         scan: Scan,
@@ -151,6 +162,7 @@ class Predictor:
             support_volumes=annotated,
             affinity=affinity,
             similarity=similarity,
+            same_kind={s.hounsfield for s in self.supports} == {in_hounsfield(scan.image)},
             covered=grid.share_covered(np.clip(scan.image - np.median(scan.image), 0, None)),
             known_geometry=self.knows_geometry,
             packaged=self.checkpoint == PHANTOM,

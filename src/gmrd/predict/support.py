@@ -13,6 +13,7 @@ from gmrd.data.volume import standardise
 from gmrd.errors import InputError
 from gmrd.predict.geometry import Grid, TrainingGeometry
 from gmrd.predict.intensity import Intensity
+from gmrd.predict.judgement import in_hounsfield
 from gmrd.predict.readers import read_label, read_scan
 from gmrd.predict.scan import Scan
 
@@ -29,12 +30,14 @@ class Support:
         masks: by label value.
         step: mm between slices.
         volumes_ml: of every label, measured on the scan's own voxels.
+        hounsfield: whether the scan looks like a CT.
     """
 
     image: Float32[np.ndarray, "z y x"]
     masks: Mapping[int, Bool[np.ndarray, "z y x"]]
     step: float
     volumes_ml: Mapping[int, float]
+    hounsfield: bool
 
     @classmethod
     def lay(
@@ -65,6 +68,7 @@ class Support:
             masks=masks,
             step=grid.spacing[0],
             volumes_ml={v: float(np.count_nonzero(label == v)) * scan.voxel_ml for v in names},
+            hounsfield=in_hounsfield(scan.image),
         )
 
 

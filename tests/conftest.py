@@ -54,6 +54,7 @@ def module() -> GMRDModule:
             "n_foreground": 4,
             "n_background": 6,
             "image_size": 32,
+            "variant": "paper",
         },
         loss={},
         optimizer={"name": "SGD", "lr": 0.1},

@@ -1,0 +1,268 @@
+"""Every command that the documentation shows is run, in the order of its page.
+
+A page's commands run in a folder of its own that holds what a newcomer is told to have: a small
+phantom in the place of DATA, a download, scans, checkpoints. Settings are added that make the
+work tiny. What cannot run here is listed with the reason, and at least its settings compose.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+
+from gmrd.nn import build_network
+from gmrd.nn.checkpoint import to_public
+
+from .cli.conftest import TINY as TINY_TRAINING
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = {path.stem for path in (ROOT / "conf").glob("*.yaml")}
+
+NOT_RUN = {
+    "make test": "this test is part of it",
+    ". .venv/bin/activate": "the tests have an environment already",
+    "torchrun": "several machines with GPUs; tests/cli/test_ddp.py runs two processes",
+    "srun": "a SLURM cluster; tests/cli/test_train.py sends its signals",
+    "gmrd-app": "serves until interrupted; tests/test_app.py runs it in a browser",
+}
+"""How a command begins that is not run here, and why."""
+
+INSTEAD = {"make demo": "gmrd-demo out=runs/demo"}  # without installing gigabytes first
+
+OTHERWISE = {
+    "hydra/launcher=submitit_slurm": "",  # a SLURM cluster
+    "hydra.launcher.gpus_per_node=1": "",
+    "hydra.launcher.timeout_min=720": "",
+    "model.network.pretrained=coco_deeplabv3": "",  # a download
+    "fold=0,1,2,3,4": "fold=0",  # five trainings show no more than one
+    "collect=runs/...": "collect=runs",
+}
+"""Arguments that are left out or replaced."""
+
+DATA = ("data.supervoxels.min_size=100",)
+NOT_HERE = ("data=phantom", "data.n_folds=3", "trainer.max_steps=6")
+TRAINING = (
+    *(o for o in TINY_TRAINING if o not in NOT_HERE),
+    "trainer.max_steps=2",
+    "++evaluation.baselines=false",
+)
+DEMO = (o for o in TRAINING if not o.startswith(("model=", "schedule@", "trainer=")))
+PREPARATION = ("data.preparation.size=64", "data.preparation.spacing=[5,5,7.7]")
+TINY = {
+    "gmrd-train": TRAINING,
+    "gmrd-crossval": (*TRAINING, "folds=[0]"),
+    "gmrd-evaluate": DATA,
+    "gmrd-supervoxels": (*DATA, "workers.n_jobs=1"),
+    "gmrd-inspect": (*DATA, "n_jobs=1"),
+    "gmrd-prepare": (*DATA, *PREPARATION, "n_jobs=1"),
+    "gmrd-convert": ("model.network.image_size=32",),
+    "gmrd-demo": (*DEMO, "n_cases=6", "size=64"),
+}
+"""Settings that make each command's work small; what the page itself sets is not overruled."""
+
+
+def shown(page: Path) -> list[str]:
+    """Every line of the page's shell blocks; a command over several lines is one."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
+    text = re.sub(r"\\\n\s*", " ", "".join(blocks))
+    lines = (" ".join(shlex.split(line, comments=True)) for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+def effective(line: str) -> str:
+    """What is run for a line."""
+    words = INSTEAD.get(line, line).split(" ")
+    return " ".join(filter(None, (OTHERWISE.get(word, word) for word in words)))
+
+
+def is_run(line: str) -> bool:
+    return not line.startswith(tuple(NOT_RUN))
+
+
+WITH_COMMANDS = [page for page in PAGES if any(map(is_run, shown(page)))]
+
+
+@pytest.fixture(scope="module")
+def belongings(
+    phantom: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """What the pages speak of, by the name that they give it."""
+    folder = tmp_path_factory.mktemp("belongings")
+    scans = phantom / "phantom_normalized"
+    things = {
+        "DATA/chaos_MR_T2_normalized": scans,
+        "FOLDER": scans,
+        "a.nii.gz": scans / "image_1.nii.gz",
+        "a_seg.nii.gz": scans / "label_1.nii.gz",
+        "b.nii.gz": scans / "image_2.nii.gz",
+        "scans/c.nii.gz": scans / "image_3.nii.gz",
+        "CHAOS": _chaos(folder / "CHAOS", scans),
+        "download": _knees(folder / "download", scans),
+        "my-configs/data/knees.yaml": _configuration(folder / "knees.yaml"),
+        "public.pth": _public(folder / "public.pth"),
+    }
+    return things | dict.fromkeys(("last.ckpt", "gmrd.ckpt"), checkpoint)
+
+
+def _chaos(source: Path, scans: Path) -> Path:
+    """The phantom as CHAOS is downloaded."""
+    pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
+    from .data_module.raw_data import write_chaost2
+
+    for case in range(1, 7):
+        image, label = (
+            np.asarray(nib.load(scans / f"{kind}_{case}.nii.gz").dataobj).transpose(2, 1, 0)
+            for kind in ("image", "label")
+        )
+        write_chaost2(source, str(case), image.astype(np.uint16), label, (7.7, 5.0, 5.0))
+    return source
+
+
+def _knees(source: Path, scans: Path) -> Path:
+    for case in range(1, 7):
+        for kind, folder in (("image", "scans"), ("label", "truth")):
+            target = source / folder / f"{case}.nii.gz"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(scans / f"{kind}_{case}.nii.gz", target)
+    return source
+
+
+def _configuration(path: Path) -> Path:
+    """The example that the page itself shows."""
+    text = (ROOT / "docs" / "own-data.md").read_text()
+    (example,) = re.findall(r"```yaml\n(# knees\.yaml\n.*?)```", text, re.DOTALL)
+    path.write_text(example)
+    return path
+
+
+def _public(path: Path) -> Path:
+    network = build_network(
+        backbone="resnet50",
+        n_features=8,
+        n_foreground=3,
+        n_background=4,
+        image_size=32,
+        with_threshold=True,
+    )
+    torch.save(to_public(network), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained() -> set[str]:
+    """Trainings that were run for an earlier page and that no other command of a page needs."""
+    return set()
+
+
+@pytest.fixture
+def newcomer(
+    belongings: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A folder with the belongings, to stand in; logging is put back afterwards."""
+    for name, source in belongings.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("GMRD_CACHE", str(tmp_path / "cache"))
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield tmp_path
+    logging.root.handlers[:], logging.root.level = handlers, level
+    GlobalHydra.instance().clear()
+
+
+def _run(line: str, monkeypatch: pytest.MonkeyPatch) -> int | str | None:
+    """Run a command in this process, with what makes it tiny; returns its exit status."""
+    name, *given = shlex.split(line)
+    keys = {argument.split("=")[0] for argument in given}
+    tiny = [o for o in TINY.get(name, ()) if o.split("=")[0].lstrip("+~") not in keys]
+    monkeypatch.setattr("sys.argv", [name, *given, *tiny])
+    GlobalHydra.instance().clear()
+    program = importlib.import_module(f"gmrd.cli.{name.removeprefix('gmrd-')}")
+    try:
+        program.main()
+    except SystemExit as ended:
+        return ended.code
+    return 0
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def test_a_page_runs_from_top_to_bottom(
+    page: Path, newcomer: Path, trained: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line in dict.fromkeys(effective(line) for line in shown(page) if is_run(line)):
+        if line in trained:
+            continue
+        if line.startswith("gmrd-prepare"):
+            shutil.rmtree("DATA")  # this makes it
+        if line.startswith(("gmrd-train", "gmrd-crossval")):
+            trained.add(line)
+        assert not _run(line, monkeypatch), f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_not_run_composes(page: Path) -> None:
+    """So does every command as it stands, before anything is left out."""
+    for line in dict.fromkeys(shown(page)):
+        if line.startswith(". "):
+            continue
+        if line.startswith("make "):
+            assert f"\n{line.split()[1]}:" in (ROOT / "Makefile").read_text()
+            continue
+        program = re.search(r"gmrd(?:-|\.cli\.)(\w+)", line)
+        assert program, f"{page.name}: what is this? {line}"
+        assert program[1] in COMMANDS, f"{page.name}: there is no gmrd-{program[1]}"
+        words = shlex.split(line[program.end() :])
+        overrides = [word for word in words if "=" in word]
+        if "-m" in words:
+            overrides = [re.sub(r"(=[^\[{,]*),.*", r"\1", override) for override in overrides]
+        if "--config-dir" in words:
+            continue  # composed where it runs
+        GlobalHydra.instance().clear()
+        with initialize_config_module("gmrd.conf", version_base="1.3"):
+            compose(program[1], overrides=overrides)
+
+
+def test_every_reason_and_replacement_is_needed() -> None:
+    lines = [line for page in PAGES for line in shown(page)]
+    assert all(any(line.startswith(start) for line in lines) for start in NOT_RUN)
+    assert {word for line in lines for word in line.split()} >= OTHERWISE.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_block_says_what_it_is(page: Path) -> None:
+    """A shell block without `sh` would escape these tests."""
+    fences = re.findall(r"^ *```(\w*)$", page.read_text(), re.MULTILINE)
+    assert set(fences[::2]) <= {"sh", "python", "yaml", "text"}
+    assert set(fences[1::2]) <= {""}
+
+
+def test_the_python_example_runs(newcomer: Path) -> None:
+    page = (ROOT / "docs" / "predict.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(example, "predict.md", "exec"), {})
+    assert (newcomer / "b_seg.nii.gz").is_file()
+
+
+def test_every_extra_exists() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    (extras,) = re.findall(r"\[project.optional-dependencies\]\n(.*?)\n\[", project, re.DOTALL)
+    files = (*PAGES, *(ROOT / "src").rglob("*.py"), *(ROOT / "conf").rglob("*.yaml"))
+    groups = {g for file in files for g in re.findall(r"gmrd\[([\w,-]+)\]", file.read_text())}
+    assert groups
+    for name in ",".join(groups).split(","):
+        assert re.search(rf"^{name} = ", extras, re.MULTILINE), name

@@ -140,14 +140,13 @@ def soft_dice(probability: Tensor, mask: Tensor) -> Tensor:
     return 2.0 * overlap / (predicted.sum() + true.sum()).clamp(min=1)
 
 
-def load_module(ckpt_path: str | Path) -> GMRDModule:
-    """Rebuild a trained module from a checkpoint, reading plain data and tensors only.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What training wrote, reading plain data and tensors only.
 
     Raises:
         InputError: the file is missing, is no checkpoint of this package, or holds anything
             but tensors and plain data.
     """
-    path = Path(ckpt_path)
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}: set ckpt_path to a .ckpt that training wrote")
     try:
@@ -164,6 +163,17 @@ def load_module(ckpt_path: str | Path) -> GMRDModule:
             f"{path} is not a gmrd checkpoint: for weights of the public research code, run "
             f"gmrd-convert source={path} out=gmrd.ckpt first"
         )
+    return checkpoint
+
+
+def load_module(ckpt_path: str | Path) -> GMRDModule:
+    """Rebuild a trained module from a checkpoint.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or not be used.
+    """
+    path = Path(ckpt_path)
+    checkpoint = read_checkpoint(path)
     try:
         module = GMRDModule.rebuilt(checkpoint["hyper_parameters"])
     except (KeyError, TypeError, ValueError) as error:

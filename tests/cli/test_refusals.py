@@ -83,7 +83,10 @@ def test_an_image_with_nan(monkeypatch, capsys, root) -> None:
     ("override", "parts"),
     [
         ("fold=5", ("fold=5 is out of range", "0 to 4")),
+        ("fold=x", ("fold=x is no whole number",)),
         ("setting=3", ("setting=3 is neither 1 nor 2",)),
+        ("trainer.precision=bf15", ("the settings of trainer do not work", "'bf15' is invalid")),
+        ("model.optimizer.lr=-1", ("AdamW(lr=-1", "Invalid learning rate")),
         ("data.exclude=[99]", ("data.exclude", "99")),
         ("ckpt_path=missing.ckpt", ("ckpt_path=missing.ckpt",)),
         ("data.rot=x", ("data.rot", "Key 'rot'")),

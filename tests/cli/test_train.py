@@ -163,3 +163,28 @@ def test_resuming_keeps_the_earlier_curves(train: Train, tmp_path: Path) -> None
 def test_a_missing_checkpoint_is_named(train: Train, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ckpt_path=nowhere\.ckpt"):
         train(tmp_path, "ckpt_path=nowhere.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.network.n_features=8", r"another network \(.*n_features=16, here 8"),
+        ("model.network.image_size=32", r"another optimizer \(name=SGD, here AdamW"),
+    ],
+)
+def test_another_training_is_not_resumed(
+    train: Train, tmp_path: Path, request: pytest.FixtureRequest, override: str, message: str
+) -> None:
+    other = request.getfixturevalue("checkpoint")
+    with pytest.raises(InputError, match=message):
+        train(tmp_path, f"ckpt_path={other}", override)
+
+
+def test_a_folder_is_no_checkpoint(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder: name a"):
+        train(tmp_path, f"ckpt_path={tmp_path}")
+
+
+def test_a_fold_too_small_to_score_is_refused_before_training(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has 3 cases, too few for data\.n_shot=5"):
+        train(tmp_path, "data.n_shot=5")

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
@@ -37,6 +37,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def explained(cfg: DictConfig) -> Any:
             _hush_libraries()
             try:
+                _refuse_wrong_kinds(cfg)
                 return task(cfg)
             except Exception as error:
                 refused = _refused(error)
@@ -50,6 +51,15 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return cast("Callable[[], Any]", explained)
 
     return decorate
+
+
+def _refuse_wrong_kinds(cfg: DictConfig) -> None:
+    for key in ("fold", "setting", "seed"):
+        if not isinstance(cfg.get(key, 0), int):
+            raise InputError(f"{key}={cfg[key]} is no whole number")
+    for key in ("folds", "seeds"):
+        if not isinstance(cfg.get(key, ListConfig([])), ListConfig):
+            raise InputError(f"{key}={cfg[key]} is no list: {key}=[{cfg[key]}]")
 
 
 def _refused(error: BaseException | None) -> Exception | None:

@@ -76,7 +76,12 @@ def run_jobs(
         n_jobs: how many at a time.
         devices: GPU numbers, each given to one job at a time; None leaves GPUs alone.
         console: where progress is shown.
+
+    Raises:
+        InputError: no job may run at a time, or a folder was begun with other settings.
     """
+    if n_jobs < 1:
+        raise InputError(f"n_jobs={n_jobs} is less than 1")
     for job in jobs:
         job.claim()
     pool = _Pool(devices)

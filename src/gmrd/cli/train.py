@@ -16,10 +16,10 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from gmrd.atomic import replacing
 from gmrd.cli.console import command, construct
 from gmrd.cli.held_out import ScoreHeldOut, measured
+from gmrd.cli.resume import checkpoint_to_resume
 from gmrd.cli.strategy import refuse_ddp_in_multirun, refuse_missing_gpus
 from gmrd.cli.sweep import show_sweep
 from gmrd.data.scan_record import scan_record
-from gmrd.errors import InputError
 from gmrd.module import GMRDModule
 from gmrd.tracking import keep_old_metrics
 
@@ -32,7 +32,6 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     OmegaConf.resolve(cfg)  # a spawned process cannot ask Hydra
     output_dir = Path(HydraConfig.get().runtime.output_dir)
     save_config(cfg, output_dir)
-    ckpt_path = checkpoint_to_resume(cfg.ckpt_path, output_dir)
     datamodule = instantiate(cfg.data)
     scored = instantiate(cfg.evaluation_data) if cfg.evaluation_data else datamodule
     conclusion = ScoreHeldOut(cfg, scored, output_dir)
@@ -40,6 +39,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     module.hparams["scans"] = scan_record(datamodule)
     if cfg.compile:
         module.network.compile()
+    ckpt_path = checkpoint_to_resume(cfg.ckpt_path, output_dir, module)
     keep_old_metrics(output_dir)
     trainer = construct(
         "trainer", cfg.trainer,
@@ -62,22 +62,6 @@ def save_config(cfg: DictConfig, output_dir: Path) -> None:
     """Write the resolved configuration beside what it produces."""
     with replacing(output_dir / "config.yaml") as temporary:
         OmegaConf.save(cfg, temporary, resolve=True)
-
-
-def checkpoint_to_resume(ckpt_path: str | None, output_dir: Path) -> Path | None:
-    """The checkpoint to go on from: a given file, or with ``auto`` this run's last one, if any.
-
-    Raises:
-        InputError: the given file does not exist.
-    """
-    if ckpt_path is None:
-        return None
-    if ckpt_path == "auto":
-        last = output_dir / "checkpoints" / "last.ckpt"
-        return last if last.is_file() else None
-    if not Path(ckpt_path).is_file():
-        raise InputError(f"ckpt_path={ckpt_path}: there is no such checkpoint to resume from")
-    return Path(ckpt_path)
 
 
 @command("train")

@@ -1,0 +1,52 @@
+"""Which checkpoint a training goes on from, and whether it can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gmrd.errors import InputError
+from gmrd.module import GMRDModule, read_checkpoint
+
+
+def checkpoint_to_resume(
+    ckpt_path: str | None, output_dir: Path, module: GMRDModule
+) -> Path | None:
+    """The checkpoint to go on from: a given file, or with ``auto`` this run's last one, if any.
+
+    Raises:
+        InputError: the file does not exist, cannot be read, or is of another network or optimiser.
+    """
+    if ckpt_path is None:
+        return None
+    path = Path(ckpt_path)
+    if ckpt_path == "auto":
+        path = output_dir / "checkpoints" / "last.ckpt"
+        if not path.is_file():
+            return None
+    if path.is_dir():
+        raise InputError(f"ckpt_path={path} is a folder: name a .ckpt in it, such as last.ckpt")
+    if not path.is_file():
+        raise InputError(f"ckpt_path={path}: there is no such checkpoint to resume from")
+    _refuse_other_training(path, read_checkpoint(path), module)
+    return path
+
+
+def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDModule) -> None:
+    theirs, ours = saved["hyper_parameters"], module.hparams
+    shapes = {name: value.shape for name, value in saved["state_dict"].items()}
+    same_network = shapes == {name: value.shape for name, value in module.state_dict().items()}
+    same_optimizer = theirs["optimizer"]["name"] == ours["optimizer"]["name"]
+    for part, same in (("network", same_network), ("optimizer", same_optimizer)):
+        if not same:
+            raise InputError(
+                f"ckpt_path={path} was trained with another {part} "
+                f"({_differing(theirs[part], ours[part])}): give the settings that it was trained "
+                "with, or train anew with ckpt_path=null"
+            )
+
+
+def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    keys = [key for key, value in theirs.items() if ours.get(key, value) != value]
+    return ", ".join(f"{key}={theirs[key]}, here {ours[key]}" for key in keys)

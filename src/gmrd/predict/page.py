@@ -43,7 +43,7 @@ td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; }}
 <div id="view"><img id="image" alt="slice"><img id="overlay" alt="found organs"></div>
 <label>Slice <output id="number"></output><br>
 <input id="slice" type="range" min="0" max="{last}" value="{first}"></label>
-<label>Overlay<br><input id="opacity" type="range" min="0" max="100" value="50"></label>
+<label>Overlay<br><input id="opacity" type="range" min="0" max="100" value="40"></label>
 <table><tr><th>Organ</th><th>Label</th><th>Volume / ml</th><th>Affinity</th></tr>{rows}</table>
 <p>Slices from below, the patient's right on the left. Affinity compares what was found with what
 was annotated: 1 resembles it as the annotation does itself, 0 as the support's surroundings do.

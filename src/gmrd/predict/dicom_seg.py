@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -140,4 +141,5 @@ def _highdicom() -> Any:
         raise InputError(
             "a DICOM segmentation needs highdicom: pip install 'gmrd[dicom-seg]'"
         ) from error
+    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells every attribute it copies
     return highdicom

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gmrd.pictures import colour_of, side_by_side
+from gmrd.predict.intensity import SOFT_TISSUE, shown_range
 
 
 def test_columns_and_colours(tmp_path: Path) -> None:
@@ -34,3 +35,15 @@ def test_few_slices_and_nothing_found(tmp_path: Path, n_slices: int) -> None:
 
 def test_neighbouring_labels_differ_in_colour() -> None:
     assert len({colour_of(label) for label in range(1, 9)}) == 8
+
+
+def test_the_range_of_greys_can_be_given(tmp_path: Path) -> None:
+    """Of a CT soft tissue is shown, and not the range from air to metal."""
+    image = np.full((2, 16, 16), -1000.0, dtype=np.float32)
+    image[:, 4:12, 4:12] = 40.0
+    assert shown_range(image) == SOFT_TISSUE
+    assert shown_range(image + 1000)[0] == 0
+    side_by_side(tmp_path / "ct.png", image, {}, {}, slices=[0], grey=shown_range(image))
+    pixels = matplotlib.image.imread(tmp_path / "ct.png")[..., 0]
+    centre = pixels[pixels.shape[0] // 2, pixels.shape[1] // 2]
+    assert centre == pytest.approx(0.5, abs=0.02)

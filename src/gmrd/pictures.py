@@ -34,6 +34,7 @@ def side_by_side(
     slices: Sequence[int] | None = None,
     title: str = "",
     aspect: float = 1.0,
+    grey: tuple[float, float] | None = None,
 ) -> None:
     """Write a PNG of axial slices: the image, then the image under each label map.
 
@@ -45,17 +46,17 @@ def side_by_side(
         slices: which z to show; by default five spread over the labelled extent.
         title: of the whole picture.
         aspect: height of a pixel over its width.
+        grey: values shown as black and white; see :func:`grey_range`.
     """
     chosen = slices if slices is not None else _spread(list(columns.values()), image.shape[0])
-    low, high = np.percentile(image, [1, 99.5])
+    low, high = grey or grey_range(image)
     shape = np.clip(aspect * image.shape[1] / image.shape[2], 0.4, 2.5)
     height = 2.6 * shape * len(chosen) + 2 * MARGIN
     figure = Figure(figsize=(2.6 * (1 + len(columns)), height))
     axes = figure.subplots(len(chosen), 1 + len(columns), squeeze=False)
     for row, z in zip(axes, chosen, strict=True):
         for axis, (heading, labels) in zip(row, [("image", None), *columns.items()], strict=True):
-            top = max(high, low + 1e-6)
-            axis.imshow(image[z], cmap="gray", vmin=low, vmax=top, aspect=aspect)
+            axis.imshow(image[z], cmap="gray", vmin=low, vmax=high, aspect=aspect)
             if labels is not None:
                 _draw(axis, labels[z], names, aspect)
             axis.set_axis_off()
@@ -66,6 +67,12 @@ def side_by_side(
     figure.suptitle(title, fontsize=10)
     figure.tight_layout(rect=(0, MARGIN / height, 1, 1))
     save_figure(figure, path)
+
+
+def grey_range(image: Image) -> tuple[float, float]:
+    """The values to show as black and white: all but the outliers."""
+    low, high = (float(value) for value in np.percentile(image, [1, 99.5]))
+    return low, max(high, low + 1e-6)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from gmrd.atomic import replacing
 from gmrd.crossvalidation import CrossValidation, FinishedRun
 from gmrd.data.volume import spacing_of
-from gmrd.pictures import save_figure
+from gmrd.pictures import grey_range, save_figure
 from gmrd.results import SCORES, ScoredCase
 from gmrd.tables import rows, spoken
 
@@ -118,8 +118,8 @@ def cases_figure(panels: Mapping[str, Sequence[Panel]], title: str) -> Figure:
 
 
 def _draw(axis: Axes, found: Panel) -> None:
-    low, high = np.percentile(found.image, [1, 99.5])
-    axis.imshow(found.image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=found.aspect)
+    low, high = grey_range(found.image)
+    axis.imshow(found.image, cmap="gray", vmin=low, vmax=high, aspect=found.aspect)
     masks = (found.truth, found.prediction)
     for mask, (colour, style) in zip(masks, OUTLINES.values(), strict=True):
         if mask.any():

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
+from gmrd.pictures import grey_range
+
+AIR = -500.0
+"""Hounsfield units; MRI and windowed CT do not go as low."""
+SOFT_TISSUE = (-160.0, 240.0)
+"""The window in which an abdominal CT is looked at, in Hounsfield units."""
+
 
 @dataclass(frozen=True)
 class Intensity:
@@ -29,3 +36,13 @@ class Intensity:
             return image
         top = np.percentile(image, 100 - self.clip_top_percent)
         return np.asarray(np.minimum(image, np.float32(top)))
+
+
+def in_hounsfield(image: Float32[np.ndarray, "z y x"]) -> bool:
+    """Whether a scan looks like a CT as scanners store it: with air around the patient."""
+    return bool(np.percentile(image, 1) < AIR)
+
+
+def shown_range(image: Float32[np.ndarray, "z y x"]) -> tuple[float, float]:
+    """The values that a picture of the scan shows as black and as white."""
+    return SOFT_TISSUE if in_hounsfield(image) else grey_range(image)

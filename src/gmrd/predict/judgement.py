@@ -18,8 +18,6 @@ LOW_SIMILARITY = 0.3
 VOLUME_RATIO = 3.0
 LEAST_COVERED = 0.9
 SLICES_JUDGED = 4
-AIR = -500.0
-"""Hounsfield units; MRI and windowed CT do not go as low."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,6 @@ def judge(
             )
         )
     return tuple(found)
-
-
-def in_hounsfield(image: Float32[np.ndarray, "z y x"]) -> bool:
-    """Whether a scan looks like a CT as scanners store it: with air around the patient."""
-    return bool(np.percentile(image, 1) < AIR)
 
 
 def _organ_findings(

@@ -14,6 +14,7 @@ import numpy as np
 from gmrd.atomic import replacing
 from gmrd.pictures import side_by_side
 from gmrd.predict.geometry import UPRIGHT, reorient, reoriented_spacing
+from gmrd.predict.intensity import shown_range
 from gmrd.predict.result import Segmentation
 
 
@@ -46,6 +47,7 @@ def write_outputs(
         dict(found.names),
         title=name,
         aspect=aspect,
+        grey=shown_range(image),
     )
     if page:
         from gmrd.predict.page import write_page

@@ -18,6 +18,7 @@ from PIL import Image
 from gmrd.atomic import replacing
 from gmrd.pictures import colour_of
 from gmrd.predict.geometry import UPRIGHT, reorient, reoriented_spacing
+from gmrd.predict.intensity import shown_range
 from gmrd.predict.result import Segmentation
 
 LARGEST_SIDE = 320
@@ -69,8 +70,8 @@ def write_page(path: Path, found: Segmentation) -> None:
     labels = reorient(found.labels, found.scan.affine, UPRIGHT)
     step = max(1, -(-max(full.shape[1:]) // LARGEST_SIDE))
     image, labels = full[:, ::step, ::step], labels[:, ::step, ::step]
-    low, high = np.percentile(image, [1, 99.5])
-    grey = np.clip((image - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    low, high = shown_range(image)
+    grey = np.clip((image - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     slices = [[_jpeg(g), _overlay(s, list(found.names))] for g, s in zip(grey, labels, strict=True)]
     width, height = _extent(full.shape, reoriented_spacing(found.scan.affine, UPRIGHT))
     text = TEMPLATE.format(

@@ -20,8 +20,8 @@ from gmrd.inference import Chunk, Segmenter
 from gmrd.inference import segment as segment_slices
 from gmrd.module import GMRDModule, load_module
 from gmrd.predict.geometry import Grid, TrainingGeometry
-from gmrd.predict.intensity import Intensity
-from gmrd.predict.judgement import Finding, affinity_ratio, in_hounsfield, judge
+from gmrd.predict.intensity import Intensity, in_hounsfield
+from gmrd.predict.judgement import Finding, affinity_ratio, judge
 from gmrd.predict.matching import Alignment, align_heights, nearest_slices, within_extent
 from gmrd.predict.readers import read_scan
 from gmrd.predict.result import Segmentation, label_map

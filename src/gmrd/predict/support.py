@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float32, Int
 from gmrd.data.volume import standardise
 from gmrd.errors import InputError
 from gmrd.predict.geometry import Grid, TrainingGeometry
-from gmrd.predict.intensity import Intensity
-from gmrd.predict.judgement import in_hounsfield
+from gmrd.predict.intensity import Intensity, in_hounsfield
 from gmrd.predict.readers import read_label, read_scan
 from gmrd.predict.scan import Scan
 

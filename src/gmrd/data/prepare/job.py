@@ -1,0 +1,118 @@
+"""One case of a download: what its outcome depends on, whether it is done, and doing it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmrd.atomic import replacing
+from gmrd.data.cases import Case
+from gmrd.data.prepare.settings import Preparation
+from gmrd.data.prepare.sources import read_case
+from gmrd.data.prepare.steps import prepare_volume
+from gmrd.data.pseudo_labels import Supervoxels
+from gmrd.data.supervoxel_files import make_supervoxels
+from gmrd.data.volume import Volume, save_like
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case: its source files and the files to write."""
+
+    case_id: str
+    source_image: Path
+    source_label: Path | None
+    target: Case
+    record: Path
+    settings: Preparation
+    supervoxels: Supervoxels
+
+    def facts(self) -> dict[str, Any]:
+        """What the outcome depends on; a record with the same facts is up to date."""
+        sources = [p for p in (self.source_image, self.source_label) if p is not None]
+        return {
+            "gmrd": version("gmrd"),
+            "sources": {str(p): _signature(p) for p in sources},
+            "preparation": plain(asdict(self.settings)),
+            "supervoxels": asdict(self.supervoxels),
+        }
+
+    def outputs(self) -> list[Path]:
+        """Files that the case consists of."""
+        paths = (self.target.image, self.target.label, self.target.pseudo_label)
+        return [p for p in paths if p is not None]
+
+    def is_done(self) -> bool:
+        """Whether the files are there and were made from the same sources and settings."""
+        if not self.record.is_file() or not all(p.is_file() for p in self.outputs()):
+            return False
+        facts: object = json.loads(self.record.read_text()).get("facts")
+        return facts == self.facts()
+
+    def run(self) -> str:
+        """Prepare the case; the record is written last, so an interrupted case is redone."""
+        self._remove_leftovers()
+        raw = read_case(self.source_image, self.source_label, self.settings)
+        volume = prepare_volume(self.case_id, raw, self.settings)
+        save_like(self.target.image, volume.image, volume.affine)
+        if self.target.label is not None:
+            assert volume.label is not None
+            save_like(self.target.label, volume.label, volume.affine)
+        parameters = asdict(self.supervoxels)
+        make_supervoxels(
+            self.case_id, self.target.image, self.target.pseudo_label, parameters, overwrite=True
+        )
+        write_json(self.record, self._describe(volume))
+        return self.case_id
+
+    def _describe(self, volume: Volume) -> dict[str, Any]:
+        values = np.zeros(0, np.uint8) if volume.label is None else volume.label
+        return {
+            "case_id": self.case_id,
+            "shape_xyz": list(volume.image.shape[::-1]),
+            "spacing_xyz_mm": list(volume.spacing[::-1]),
+            "affine": volume.affine.tolist(),
+            "label_voxels": {
+                int(v): int(n) for v, n in zip(*np.unique(values, return_counts=True), strict=True)
+            },
+            "sha256": {p.name: _sha256(p) for p in self.outputs()},
+            "facts": self.facts(),
+        }
+
+    def _remove_leftovers(self) -> None:
+        """Temporary files of a run that was killed while it wrote this case."""
+        for path in (*self.outputs(), self.record):
+            for leftover in path.parent.glob(f".part-*-{path.name}"):
+                leftover.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON under a temporary name, then rename it."""
+    with replacing(path) as temporary:
+        temporary.write_text(as_json(content))
+
+
+def as_json(content: object) -> str:
+    """JSON as the records and the manifest have it."""
+    return json.dumps(content, indent=1)
+
+
+def plain(value: Any) -> Any:
+    """The value as it is after a round through JSON, for comparison with a record."""
+    return json.loads(json.dumps(value))
+
+
+def _signature(path: Path) -> list[list[Any]]:
+    """Names, sizes and times of a file, or of the files in a folder."""
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -58,12 +58,13 @@ def side_by_side(
         for axis, (heading, labels) in zip(row, [("image", None), *columns.items()], strict=True):
             axis.imshow(image[z], cmap="gray", vmin=low, vmax=high, aspect=aspect)
             if labels is not None:
-                _draw(axis, labels[z], names, aspect)
+                draw_labels(axis, labels[z], names, aspect)
             axis.set_axis_off()
             if z == chosen[0]:
                 axis.set_title(heading)
         row[0].text(3, 3, f"z = {z}", color="white", fontsize=7, va="top")
-    _legend(figure, names)
+    handles = legend_handles(names)
+    figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 6), frameon=False)
     figure.suptitle(title, fontsize=10)
     figure.tight_layout(rect=(0, MARGIN / height, 1, 1))
     save_figure(figure, path)
@@ -94,7 +95,7 @@ def colour_of(label: int) -> str:
     return COLOURS[(label - 1) % len(COLOURS)]
 
 
-def _draw(axis: Axes, labels: Labels, names: Mapping[int, str], aspect: float) -> None:
+def draw_labels(axis: Axes, labels: Labels, names: Mapping[int, str], aspect: float = 1) -> None:
     """Organs as thin tints with sharp outlines, so that the image stays visible below."""
     tint = np.zeros((*labels.shape, 4))
     for label in names:
@@ -104,9 +105,9 @@ def _draw(axis: Axes, labels: Labels, names: Mapping[int, str], aspect: float) -
     axis.imshow(tint, aspect=aspect)
 
 
-def _legend(figure: Figure, names: Mapping[int, str]) -> None:
-    handles = [
+def legend_handles(names: Mapping[int, str]) -> list[matplotlib.patches.Patch]:
+    """What a legend of the organs shows."""
+    return [
         matplotlib.patches.Patch(color=colour_of(label), label=name)
         for label, name in names.items()
     ]
-    figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 6), frameon=False)

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from gmrd.evaluation import EvaluationCase
+from gmrd.pictures import grey_range
 from gmrd.results import SCORES, ScoredCase
 
 N_SLICES = 3
@@ -68,8 +69,8 @@ def overlay_image(
     """A wandb image of a slice whose masks can be switched by class."""
     import wandb
 
-    low, high = np.percentile(image, [1, 99.5])
-    grey = (255 * np.clip((image - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
+    low, high = grey_range(image)
+    grey = (255 * np.clip((image - low) / (high - low), 0, 1)).astype(np.uint8)
     labels = {0: "background", **names}
     layers = {name: {"mask_data": mask, "class_labels": labels} for name, mask in masks.items()}
     return wandb.Image(grey, masks=layers, caption=caption)

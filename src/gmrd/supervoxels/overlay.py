@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Real
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from gmrd.atomic import replacing
+from gmrd.pictures import grey_range, save_figure
 
 N_SLICES = 6
 GOLDEN_RATIO = 0.6180339887
@@ -33,19 +33,18 @@ def draw_overlay(
     body = np.flatnonzero(labels.any(axis=(1, 2)))
     body = body if body.size else np.arange(len(labels))
     chosen = np.unique(body[np.linspace(0, body.size - 1, N_SLICES + 2).astype(int)[1:-1]])
-    low, high = np.percentile(image, [1, 99.5])
+    low, high = grey_range(image)
     figure = Figure(figsize=(2.4 * chosen.size, 5.2), layout="constrained")
     axes = figure.subplots(2, chosen.size, squeeze=False)
     for column, z in zip(axes.T, chosen, strict=True):
         for axis in column:
-            axis.imshow(image[z], cmap="gray", vmin=low, vmax=max(high, np.nextafter(low, np.inf)))
+            axis.imshow(image[z], cmap="gray", vmin=low, vmax=high)
             axis.set_axis_off()
         column[1].imshow(_tint(labels[z]))
         column[0].set_title(f"z = {z}", fontsize=8)
     n_supervoxels = np.unique(labels[labels > 0]).size
     figure.suptitle(f"{title}: {n_supervoxels} supervoxels", fontsize=10)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    save_figure(figure, path)
 
 
 def _tint(labels: Int[np.ndarray, "y x"]) -> Float[np.ndarray, "y x 4"]:

@@ -6,13 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from gmrd.atomic import replacing
 from gmrd.data.inspection.findings import Portrait
+from gmrd.pictures import draw_labels, grey_range, legend_handles, save_figure
 
 
 def contact_sheet(
@@ -32,25 +29,12 @@ def contact_sheet(
     for axis, portrait in zip(axes, shown, strict=False):
         assert portrait.picture is not None
         image, label = portrait.picture
-        low, high = np.percentile(image, [1, 99.5])
-        axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
-        axis.imshow(_tint(label, classes))
+        low, high = grey_range(image)
+        axis.imshow(image, cmap="gray", vmin=low, vmax=high)
+        draw_labels(axis, label, classes)
         worst = {finding.severity for finding in portrait.findings}
         mark = " (!)" if worst & {"error", "warning"} else ""
         axis.set_title(f"{portrait.case_id}{mark}  {portrait.orientation}", fontsize=8)
-    handles = [Patch(color=_colour(i), label=name) for i, name in enumerate(classes.values())]
+    handles = legend_handles(classes)
     figure.legend(handles=handles, loc="outside lower center", ncols=max(len(handles), 1))
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
-
-
-def _colour(position: int) -> tuple[float, float, float, float]:
-    red, green, blue, _ = colormaps["tab10"](position % 10)
-    return red, green, blue, 0.55
-
-
-def _tint(label: np.ndarray, classes: Mapping[int, str]) -> np.ndarray:
-    tint = np.zeros((*label.shape, 4))
-    for position, class_id in enumerate(classes):
-        tint[label == class_id] = _colour(position)
-    return tint
+    save_figure(figure, path)

@@ -64,7 +64,7 @@ PREPARATION = ("data.preparation.size=64", "data.preparation.spacing=[5,5,7.7]")
 TINY = {
     "gmrd-train": TRAINING,
     "gmrd-crossval": (*TRAINING, "folds=[0]"),
-    "gmrd-evaluate": DATA,
+    "gmrd-evaluate": (*DATA, "baselines=false"),
     "gmrd-supervoxels": (*DATA, "workers.n_jobs=1"),
     "gmrd-inspect": (*DATA, "n_jobs=1"),
     "gmrd-prepare": (*DATA, *PREPARATION, "n_jobs=1"),

@@ -12,8 +12,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
+from gmrd.cli.predict import intensity_of, organ_names
 from gmrd.data.phantom import make_phantom
+from gmrd.errors import InputError
 
 PROGRAM = [sys.executable, "-c", "from gmrd.cli.predict import main; main()"]
 
@@ -103,3 +106,12 @@ def test_refusals_are_a_sentence(scans: Path, tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "torn.nii.gz" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_settings_that_hydra_cannot_check_are_refused_in_words() -> None:
+    with pytest.raises(InputError, match=r"names=.*'x'.*as in names=\{1: liver\}"):
+        organ_names(OmegaConf.create({"x": "liver"}))
+    with pytest.raises(InputError, match=r"intensity=.*'windows'.*give window"):
+        intensity_of(OmegaConf.create({"windows": [1, 2]}))
+    assert organ_names(OmegaConf.create({1: "liver"})) == {1: "liver"}
+    assert intensity_of(OmegaConf.create({"window": [-1, 2]})).window == (-1, 2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,3 +161,28 @@ def test_a_slice_that_its_neighbours_contradict_is_doubted(
     np.testing.assert_allclose(smooth.probabilities[1].sum(axis=0), 0.8, atol=1e-5)
     plain = gmrd.segment([support], query, module, smoothing=0.0)
     assert (plain.labels[6] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"margin": -0.1}, {"n_support_slices": 0}, {"smoothing": -1.0}, {"batch_size": 0}],
+    ids=str,
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=rf"options\.{next(iter(options))}=.*least"):
+        gmrd.Options(**options)
+
+
+def test_an_unknown_device_is_refused(support: Pair, module: GMRDModule) -> None:
+    with pytest.raises(InputError, match=r"options\.device=quantum: choose auto"):
+        gmrd.Predictor([support], checkpoint=module, options=gmrd.Options(device="quantum"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"orientation": "XYZ"}, {"orientation": "LLS"}, {"spacing": [1, 0, 1]}, {"spacing": 3}],
+)
+def test_a_geometry_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    sound = {"orientation": "LAS", "spacing": [5, 1, 1], "slice_shape": [64, 64]}
+    with pytest.raises(InputError, match="give an orientation such as LAS"):
+        TrainingGeometry.from_record(sound | wrong)

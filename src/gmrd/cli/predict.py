@@ -15,6 +15,7 @@ from gmrd.cli.console import command
 from gmrd.errors import InputError
 
 if TYPE_CHECKING:
+    from gmrd.predict.intensity import Intensity
     from gmrd.predict.segmentation import Predictor
 
 console = Console()
@@ -100,18 +101,47 @@ def table(record: dict[str, Any]) -> Table:
 
 def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]]) -> Predictor:
     from gmrd.predict.geometry import TrainingGeometry
-    from gmrd.predict.intensity import Intensity
     from gmrd.predict.segmentation import Options, Predictor
 
     geometry, intensity = cfg.get("geometry"), cfg.get("intensity")
     return Predictor(
         pairs,
         checkpoint=cfg.ckpt_path,
-        names=cfg.names and {int(value): str(name) for value, name in cfg.names.items()},
+        names=organ_names(cfg.names),
         geometry=geometry and TrainingGeometry.from_record(geometry),
-        intensity=intensity and Intensity(**OmegaConf.to_container(intensity)),  # type: ignore[arg-type]
+        intensity=intensity and intensity_of(intensity),
         options=Options(**OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
     )
+
+
+def organ_names(names: DictConfig | None) -> dict[int, str] | None:
+    """Label value to organ name.
+
+    Raises:
+        InputError: a key is no label value.
+    """
+    try:
+        return {int(str(value)): str(name) for value, name in names.items()} if names else None
+    except (AttributeError, ValueError) as error:
+        raise InputError(f"names={names}: give label values, as in names={{1: liver}}") from error
+
+
+def intensity_of(settings: DictConfig) -> Intensity:
+    """What to do to intensities, as the configuration says.
+
+    Raises:
+        InputError: a setting is unknown.
+    """
+    from gmrd.predict.intensity import Intensity
+
+    given: dict[str, Any] = {str(key): value for key, value in settings.items()}
+    try:
+        if given.get("window") is not None:
+            low, high = given["window"]
+            given["window"] = (float(low), float(high))
+        return Intensity(**given)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"intensity={settings}: give window or clip_top_percent") from error
 
 
 def _listed(value: str | ListConfig) -> list[str]:

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Float32, Num
 
 from gmrd.data.volume import spacing_of
+from gmrd.errors import InputError
 from gmrd.predict.scan import Scan
 
 THIN = 0.5
@@ -51,10 +52,24 @@ class TrainingGeometry:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> TrainingGeometry:
-        """From the plain data in a checkpoint or a configuration."""
-        z, y, x = (float(v) for v in record["spacing"])
-        rows, columns = (int(v) for v in record["slice_shape"])
-        return cls(str(record["orientation"]), (z, y, x), (rows, columns))
+        """From the plain data in a checkpoint or a configuration.
+
+        Raises:
+            InputError: something is missing or cannot be.
+        """
+        try:
+            z, y, x = (float(v) for v in record["spacing"])
+            rows, columns = (int(v) for v in record["slice_shape"])
+            orientation = str(record["orientation"])
+            axes = nib.orientations.axcodes2ornt(orientation)
+            if min(z, y, x, rows, columns) <= 0 or sorted(axes[:, 0]) != [0, 1, 2]:
+                raise ValueError("an axis twice, or a size that is not positive")
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"geometry={dict(record)}: give an orientation such as LAS, three spacings "
+                f"(z, y, x) in mm and a slice_shape of two ({error})"
+            ) from error
+        return cls(orientation, (z, y, x), (rows, columns))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ from gmrd.predict.support import LabelLike, ScanLike, Support, label_names, read
 from gmrd.predict.training import TrainingScans
 from gmrd.weights import PHANTOM, packaged
 
+LEAST = {"margin": 0, "n_support_slices": 1, "smoothing": 0, "batch_size": 1}
+"""The least value of an option."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -44,6 +47,9 @@ class Options:
         largest_component: keep only the largest connected piece of every organ.
         batch_size: query slices encoded together.
         device: ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
+
+    Raises:
+        InputError: a value is out of its range.
     """
 
     extent: Literal["aligned", "all"] = "aligned"
@@ -53,6 +59,14 @@ class Options:
     largest_component: bool = True
     batch_size: int = 8
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.extent not in ("aligned", "all"):
+            raise InputError(f"options.extent={self.extent}: choose aligned or all")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value < least:
+                raise InputError(f"options.{name}={value}: the least that makes sense is {least}")
 
 
 class Predictor:
@@ -84,7 +98,7 @@ class Predictor:
         if not support:
             raise InputError("no support: give at least one scan with its label map")
         self.options = options or Options()
-        self.device = torch.device(_device(self.options.device))
+        self.device = _device(self.options.device)
         self.checkpoint, module = _module(checkpoint)
         self.network = module.network.eval().to(self.device)
         self.training = TrainingScans.from_record(module.hparams.get("scans"))
@@ -249,7 +263,10 @@ def _module(checkpoint: str | Path | GMRDModule | None) -> tuple[str, GMRDModule
     return str(checkpoint), load_module(checkpoint)
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"options.device={name}: choose auto, cpu or cuda") from error

@@ -69,9 +69,7 @@ def train(kind: str, repeats: int) -> dict[str, float]:
 
     network, loss, batch = build(kind).train(), GMRDLoss(), episode()
     trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(
-        trained, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=kind != "plain"
-    )
+    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=5e-4)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=kind == "lean bf16"):

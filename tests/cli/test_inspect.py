@@ -162,7 +162,7 @@ def test_mirrored_label_and_odd_orientation(root: Path) -> None:
     assert any(s == "error" and c == "1" and "may be mirrored" in t for s, c, t in findings)
     assert any(s == "warning" and "along z in case 1 and 15.40 mm in case 2" in t
                for s, _, t in findings)  # fmt: skip
-    assert any(s == "warning" and c == "3" and "lies RPS, most cases RAS" in t
+    assert any(s == "warning" and c == "3" and "lies LAS, most cases LPS" in t
                for s, c, t in findings)  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def make_phantom_volume(seed: int, *, size: int = 128, n_slices: int = 24) -> Ph
     return PhantomVolume(_acquire(rng, image).astype(np.float32), label)
 
 
-def make_phantom(root: Path, *, n_cases: int = 8, seed: int = 0, size: int = 128) -> Path:
+def make_phantom(root: str | Path, *, n_cases: int = 8, seed: int = 0, size: int = 128) -> Path:
     """Write a phantom data set in the field's layout and return its image folder.
 
     Args:
@@ -104,11 +104,11 @@ def make_phantom(root: Path, *, n_cases: int = 8, seed: int = 0, size: int = 128
         seed: case i is drawn from (seed, i), so a longer data set begins with the shorter one.
         size: rows and columns of a slice.
     """
-    folder = root / FOLDER
+    folder = Path(root) / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     pixel = FIELD_OF_VIEW / size
-    affine = np.diag([pixel, pixel, SLICE_THICKNESS, 1.0])
-    affine[:2, 3] = -0.5 * FIELD_OF_VIEW
+    affine = np.diag([-pixel, -pixel, SLICE_THICKNESS, 1.0])  # to the left, back and head
+    affine[:2, 3] = 0.5 * FIELD_OF_VIEW
     for case in track(range(1, n_cases + 1), "Phantom volumes", transient=True):
         case_seed = int(np.random.SeedSequence([seed, case]).generate_state(1)[0])
         volume = make_phantom_volume(case_seed, size=size, n_slices=22 + case_seed % 6)

@@ -170,6 +170,7 @@ def test_threshold_is_not_trained_and_not_there_unless_asked() -> None:
         ({"variant": "journal"}, "variant='journal' is none of paper, head"),
         ({"boundary": "edge"}, "none of published, ring"),
         ({"fill": "zeros"}, "none of random, cyclic, mean"),
+        ({"n_features": 0}, "n_features=0 is less than 1"),
         ({"evaluation_fill": "random"}, "none of cyclic, mean"),
         ({"pretrained": "/nowhere/x.pth"}, "put a state dict"),
         ({"pretrained": "coco_deeplabv3"}, "not for resnet18"),

@@ -62,6 +62,12 @@ def build_network(
     _one_of("evaluation_fill", evaluation_fill, ("cyclic", "mean"))
     _one_of("prediction", prediction, ("mamp", "cosine"))
     _one_of("paths", paths, ("dual", "single"))
+    _positive(
+        n_features=n_features,
+        n_foreground=n_foreground,
+        n_background=n_background,
+        image_size=image_size,
+    )
     encoder = Encoder(backbone=backbone, n_features=n_features, with_threshold=with_threshold)
     if pretrained is not None:
         load_pretrained(encoder, backbone, pretrained)
@@ -88,3 +94,9 @@ def _one_of(name: str, value: str, allowed: object) -> None:
     names = list(allowed)  # type: ignore[call-overload]
     if value not in names:
         raise InputError(f"{name}={value!r} is none of {', '.join(names)}")
+
+
+def _positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise InputError(f"{name}={value} is less than 1")

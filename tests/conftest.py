@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from gmrd.module import GMRDModule
+from gmrd.nn import GMRD, build_network
 
 
 def _real(folder: str) -> Path:
@@ -60,6 +62,25 @@ def module() -> GMRDModule:
         optimizer={"name": "SGD", "lr": 0.1},
         scheduler={"name": "StepLR", "step_size": 1},
     )
+
+
+@pytest.fixture(scope="session")
+def public_network() -> Callable[..., GMRD]:
+    """Builds a small network with all the parts of the public research code's."""
+
+    def build(*, variant: str = "paper", with_threshold: bool = True) -> GMRD:
+        torch.manual_seed(0)
+        return build_network(
+            backbone="resnet50",
+            n_features=8,
+            n_foreground=3,
+            n_background=4,
+            image_size=32,
+            variant=variant,
+            with_threshold=with_threshold,
+        )
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import logging
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -22,7 +22,7 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 
-from gmrd.nn import build_network
+from gmrd.nn import GMRD
 from gmrd.nn.checkpoint import to_public
 
 from .cli.conftest import TINY as TINY_TRAINING
@@ -99,7 +99,10 @@ WITH_COMMANDS = [page for page in PAGES if any(map(is_run, shown(page)))]
 
 @pytest.fixture(scope="module")
 def belongings(
-    phantom: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+    phantom: Path,
+    checkpoint: Path,
+    public_network: Callable[..., GMRD],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
     """What the pages speak of, by the name that they give it."""
     folder = tmp_path_factory.mktemp("belongings")
@@ -114,7 +117,7 @@ def belongings(
         "CHAOS": _chaos(folder / "CHAOS", scans),
         "download": _knees(folder / "download", scans),
         "my-configs/data/knees.yaml": _configuration(folder / "knees.yaml"),
-        "public.pth": _public(folder / "public.pth"),
+        "public.pth": _public(folder / "public.pth", public_network()),
     }
     return things | dict.fromkeys(("last.ckpt", "gmrd.ckpt"), checkpoint)
 
@@ -150,15 +153,7 @@ def _configuration(path: Path) -> Path:
     return path
 
 
-def _public(path: Path) -> Path:
-    network = build_network(
-        backbone="resnet50",
-        n_features=8,
-        n_foreground=3,
-        n_background=4,
-        image_size=32,
-        with_threshold=True,
-    )
+def _public(path: Path, network: GMRD) -> Path:
     torch.save(to_public(network), path)
     return path
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gmrd.inference import Chunk, resize, resize_masks, segment
+from gmrd.errors import InputError
+from gmrd.inference import Chunk, choose_device, resize, resize_masks, segment
 
 
 class Recorder:
@@ -89,3 +90,13 @@ def test_a_mask_of_one_pixel_survives_shrinking() -> None:
     assert shrunk[0].sum() == 1
     assert shrunk[0, 0, 1] == 1
     assert shrunk[1].sum() == 0
+
+
+@pytest.mark.parametrize("name", ["quantum", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=rf"^device={name}: .*; choose auto, cpu or cuda$"):
+        choose_device(name)
+
+
+def test_auto_is_a_device_that_is_there() -> None:
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from gmrd.errors import InputError
+
 
 @runtime_checkable
 class Segmenter(Protocol):
@@ -44,6 +46,21 @@ class Chunk:
     support_images: Float[Tensor, "shot h w"]
     support_masks: Float[Tensor, "shot h w"]
     query_slices: tuple[int, ...]
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is a GPU if there is one.
+
+    Raises:
+        InputError: torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # the latter: torch built without CUDA
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"device={name}: {reason}; choose auto, cpu or cuda") from error
 
 
 @torch.inference_mode()

@@ -13,19 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from nibabel.orientations import (
-    aff2axcodes,
-    apply_orientation,
-    axcodes2ornt,
-    inv_ornt_aff,
-    io_orientation,
-    ornt_transform,
-)
+from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
 from gmrd.atomic import replacing
 from gmrd.crossvalidation import CrossValidation, FinishedRun
-from gmrd.data.volume import spacing_of
+from gmrd.orientation import UPRIGHT, reorient, reoriented_spacing
 from gmrd.pictures import grey_range, save_figure
 from gmrd.results import SCORES, ScoredCase
 from gmrd.tables import rows, spoken
@@ -84,24 +77,12 @@ def panel(
     affine: NDArray[np.floating],
 ) -> Panel:
     """Choose the slice of a (z, y, x) case; ``affine`` is nibabel's, of the (x, y, z) array."""
-    turn = _upright(affine)
-    shown = [apply_orientation(volume.T, turn).T for volume in (image, truth, prediction)]
-    _, height, width = spacing_of(affine @ inv_ornt_aff(turn, image.T.shape))
+    # Upright, but axial slices keep their numbers.
+    codes = UPRIGHT if "S" in aff2axcodes(affine) else UPRIGHT.replace("S", "I")
+    shown = [reorient(volume, affine, codes) for volume in (image, truth, prediction)]
+    _, height, width = reoriented_spacing(affine, codes)
     z = int(shown[1].sum(axis=(1, 2)).argmax())
     return Panel(f"{title}, z = {z}", *(volume[z] for volume in shown), aspect=height / width)
-
-
-def _upright(affine: NDArray[np.floating]) -> NDArray[np.floating]:
-    """How to turn a volume into axial slices as radiologists look at them.
-
-    The patient's front is up and the patient's right at the left; slices keep their numbers if
-    they are axial already.
-    """
-    towards = "S" if "S" in aff2axcodes(affine) else "I"
-    turn: NDArray[np.floating] = ornt_transform(
-        io_orientation(affine), axcodes2ornt(("L", "P", towards))
-    )
-    return turn
 
 
 def cases_figure(panels: Mapping[str, Sequence[Panel]], title: str) -> Figure:

@@ -20,7 +20,7 @@ from torch import Tensor
 Variant = Literal["paper", "head"]
 
 IGNORE_LABEL = 255
-"""Query pixels of this label take no part in the losses (METHOD: losses)."""
+"""Query pixels of this label take no part in the losses (paper, section III-E)."""
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from gmrd.module import GMRDModule, load_module
-from gmrd.nn import build_network
+from gmrd.nn import GMRD
 from gmrd.nn.checkpoint import to_public
 
 
@@ -20,18 +21,8 @@ def convert(*overrides: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def public(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    network = build_network(
-        backbone="resnet50",
-        n_features=8,
-        n_foreground=3,
-        n_background=4,
-        image_size=32,
-        variant="head",
-        with_threshold=True,
-    )
-    torch.save(to_public(network), tmp_path / "public.pth")
+def public(public_network: Callable[..., GMRD], tmp_path: Path) -> Path:
+    torch.save(to_public(public_network(variant="head")), tmp_path / "public.pth")
     return tmp_path / "public.pth"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,19 +21,6 @@ from gmrd.nn.checkpoint import (
 )
 
 
-def small(variant: str = "paper", *, with_threshold: bool = True) -> GMRD:
-    torch.manual_seed(0)
-    return build_network(
-        backbone="resnet50",
-        n_features=8,
-        n_foreground=3,
-        n_background=4,
-        image_size=32,
-        variant=variant,
-        with_threshold=with_threshold,
-    )
-
-
 @pytest.mark.parametrize("variant", ["paper", "head"])
 def test_public_names_are_those_of_the_public_code(variant: str) -> None:
     names = golden(variant)[0]["state_dict_shapes"].keys()
@@ -45,8 +33,8 @@ def test_public_names_are_those_of_the_public_code(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", ["paper", "head"])
-def test_there_and_back(variant: str, tmp_path: Path) -> None:
-    network = small(variant)
+def test_there_and_back(public_network: Callable[..., GMRD], variant: str, tmp_path: Path) -> None:
+    network = public_network(variant=variant)
     torch.save({"state_dict": to_public(network)}, tmp_path / "public.pth")
     weights = read_public(tmp_path / "public.pth")
     found = describe_public(weights)
@@ -65,18 +53,18 @@ def test_there_and_back(variant: str, tmp_path: Path) -> None:
         torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
 
 
-def test_without_threshold_the_rest_is_loaded() -> None:
-    network = small(with_threshold=False)
-    load_public(network, to_public(small()))
+def test_without_threshold_the_rest_is_loaded(public_network: Callable[..., GMRD]) -> None:
+    network = public_network(with_threshold=False)
+    load_public(network, to_public(public_network()))
     assert not any("threshold" in name for name in network.state_dict())
 
 
-def test_what_does_not_fit_is_named() -> None:
-    weights = to_public(small())
+def test_what_does_not_fit_is_named(public_network: Callable[..., GMRD]) -> None:
+    weights = to_public(public_network())
     weights["decoder9.weight"] = weights.pop("decoder1.down.3.weight")
     weights["mlp1.reduce.0.bias"] = torch.zeros(7)
     with pytest.raises(InputError) as refused:
-        load_public(small(), weights)
+        load_public(public_network(), weights)
     message = str(refused.value)
     assert "foreground_decoder.head.3.weight is missing" in message
     assert "decoder9.weight is unknown" in message
@@ -111,6 +99,6 @@ def test_weights_of_something_else() -> None:
         describe_public(other)
 
 
-def test_no_threshold_no_public_format() -> None:
+def test_no_threshold_no_public_format(public_network: Callable[..., GMRD]) -> None:
     with pytest.raises(InputError, match="with_threshold=true"):
-        to_public(small(with_threshold=False))
+        to_public(public_network(with_threshold=False))

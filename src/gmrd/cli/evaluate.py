@@ -18,6 +18,7 @@ from rich.progress import track
 from gmrd.cli.console import command
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.evaluation import EvaluationCase, Evaluator, save_prediction
+from gmrd.inference import choose_device
 from gmrd.module import GMRDModule, load_module
 from gmrd.nn import build_network
 from gmrd.nn.prototype import PrototypeMatching
@@ -90,7 +91,7 @@ def evaluator_of(datamodule: EpisodeDataModule, settings: DictConfig) -> Evaluat
         n_chunks=settings.n_chunks,
         protocol=settings.protocol,
         batch_size=settings.batch_size,
-        device=_device(settings.get("device", "auto")),
+        device=choose_device(settings.get("device", "auto")),
     )
 
 
@@ -123,12 +124,6 @@ def _about(
         "variant": module.hparams["network"]["variant"],
         "seed": datamodule.seed,
     }
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 @command("evaluate")

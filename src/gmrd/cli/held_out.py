@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from gmrd.cli.evaluate import evaluator_of, score_fold
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.errors import InputError
-from gmrd.module import GMRDModule
+from gmrd.module import GMRDModule, read_checkpoint
 from gmrd.tracking import CaseRecorder, close, record_checkpoints, record_run
 
 
@@ -97,7 +97,7 @@ def choose_weights(which: str, trainer: Trainer, module: GMRDModule) -> None:
             "evaluation.weights=best, but no validation took place: lower "
             "trainer.val_check_interval below trainer.max_steps, or use evaluation.weights=last"
         )
-    module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    module.load_state_dict(read_checkpoint(Path(path))["state_dict"])
 
 
 def _monitoring(trainer: Trainer) -> list[Any]:

@@ -18,13 +18,11 @@ from jaxtyping import Float, Float32, Num
 
 from gmrd.data.volume import spacing_of
 from gmrd.errors import InputError
+from gmrd.orientation import turned
 from gmrd.predict.scan import Scan
 
 THIN = 0.5
 """Slices thinner than this share of the training's are averaged to the training's thickness."""
-
-UPRIGHT = "LPS"
-"""How pictures show a scan: slices from below, the patient's front on top."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +111,13 @@ class Grid:
 
     def slices(self, volume: Num[np.ndarray, "zs ys xs"]) -> Float32[np.ndarray, "z y x"]:
         """A scan's values on the training's slices; beyond the scan, its lowest value."""
-        oriented = _orient(volume, self.flips[0]).astype(np.float32)
+        oriented = turned(volume, self.flips[0]).astype(np.float32)
         lowest = oriented.min()
         return np.asarray(_resample(oriented - lowest, self.to_slices) + lowest)
 
     def scan(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "zs ys xs"]:
         """Probabilities on the training's slices brought to the scan's voxels; 0 beyond them."""
-        return _orient(_resample(probability, self.to_scan), self.flips[1])
+        return turned(_resample(probability, self.to_scan), self.flips[1])
 
     def share_covered(self, body: Num[np.ndarray, "zs ys xs"]) -> float:
         """Which share of a non-negative volume lies on the training's slices."""
@@ -167,13 +165,6 @@ class Axis:
         )
 
 
-def _orient(
-    volume: Num[np.ndarray, "z y x"], transform: Num[np.ndarray, "3 2"]
-) -> Num[np.ndarray, "zo yo xo"]:
-    turned = nib.orientations.apply_orientation(volume.transpose(2, 1, 0), transform)
-    return np.asarray(turned).transpose(2, 1, 0)
-
-
 def _resample(
     volume: Float[np.ndarray, "z y x"], matrices: tuple[Float32[np.ndarray, "_ _"], ...]
 ) -> Float32[np.ndarray, "zo yo xo"]:
@@ -184,20 +175,3 @@ def _resample(
         moved = torch.tensordot(torch.from_numpy(matrix), moved, dims=([1], [axis]))
         moved = moved.movedim(0, axis)
     return np.ascontiguousarray(moved.numpy())
-
-
-def reorient(
-    volume: Num[np.ndarray, "z y x"], affine: Float[np.ndarray, "4 4"], orientation: str
-) -> Num[np.ndarray, "zo yo xo"]:
-    """A scan's array in another orientation, such as ``LPS``; no voxel changes its value."""
-    end = nib.orientations.axcodes2ornt(orientation)
-    return _orient(volume, nib.orientations.ornt_transform(nib.io_orientation(affine), end))
-
-
-def reoriented_spacing(
-    affine: Float[np.ndarray, "4 4"], orientation: str
-) -> tuple[float, float, float]:
-    """Voxel size (z, y, x) in mm of a scan's array once it is reoriented."""
-    end = nib.orientations.axcodes2ornt(orientation)
-    turn = nib.orientations.ornt_transform(nib.io_orientation(affine), end)
-    return spacing_of(affine @ nib.orientations.inv_ornt_aff(turn, (1, 1, 1)))

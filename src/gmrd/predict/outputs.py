@@ -9,11 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gmrd.atomic import replacing
 from gmrd.pictures import side_by_side
-from gmrd.predict.geometry import UPRIGHT, reorient, reoriented_spacing
 from gmrd.predict.intensity import shown_range
 from gmrd.predict.result import Segmentation
 
@@ -39,14 +36,14 @@ def write_outputs(
             file = folder / f"{name}_probability_{found.names[value]}.nii.gz"
             files[f"probability_{found.names[value]}"] = found.scan.save(file, probability).name
     files["picture"] = f"{name}.png"
-    image, labels, aspect = upright(found)
+    image, labels, (_, height, width) = found.upright()
     side_by_side(
         folder / files["picture"],
         image,
         {"prediction": labels},
         dict(found.names),
         title=name,
-        aspect=aspect,
+        aspect=height / width,
         grey=shown_range(image),
     )
     if page:
@@ -55,20 +52,6 @@ def write_outputs(
         files["page"] = f"{name}.html"
         write_page(folder / files["page"], found)
     return record(found) | {"files": files}
-
-
-def upright(found: Segmentation) -> tuple[np.ndarray, np.ndarray, float]:
-    """Image and labels as radiologists look at them, and the height of a pixel over its width.
-
-    Slices are seen from below, the patient's front on top.
-    """
-    affine = found.scan.affine
-    _, height, width = reoriented_spacing(affine, UPRIGHT)
-    return (
-        reorient(found.scan.image, affine, UPRIGHT),
-        reorient(found.labels, affine, UPRIGHT),
-        height / width,
-    )
 
 
 def record(found: Segmentation) -> dict[str, Any]:

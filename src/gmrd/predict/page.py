@@ -17,7 +17,6 @@ from PIL import Image
 
 from gmrd.atomic import replacing
 from gmrd.pictures import colour_of
-from gmrd.predict.geometry import UPRIGHT, reorient, reoriented_spacing
 from gmrd.predict.intensity import shown_range
 from gmrd.predict.result import Segmentation
 
@@ -66,14 +65,13 @@ at("slice").oninput = show; at("opacity").oninput = show; show();
 
 def write_page(path: Path, found: Segmentation) -> None:
     """Write the page of one scan."""
-    full = reorient(found.scan.image, found.scan.affine, UPRIGHT)
-    labels = reorient(found.labels, found.scan.affine, UPRIGHT)
+    full, labels, spacing = found.upright()
     step = max(1, -(-max(full.shape[1:]) // LARGEST_SIDE))
     image, labels = full[:, ::step, ::step], labels[:, ::step, ::step]
     low, high = shown_range(image)
     grey = np.clip((image - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     slices = [[_jpeg(g), _overlay(s, list(found.names))] for g, s in zip(grey, labels, strict=True)]
-    width, height = _extent(full.shape, reoriented_spacing(found.scan.affine, UPRIGHT))
+    width, height = _extent(full.shape, spacing)
     text = TEMPLATE.format(
         title=escape(found.scan.name),
         notes="".join(f'<p class="note">{escape(f.text)}</p>' for f in found.findings),

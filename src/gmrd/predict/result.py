@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt
+from jaxtyping import Bool, Float32, Num, UInt
 from scipy import ndimage
 
+from gmrd.orientation import UPRIGHT, reorient, reoriented_spacing
 from gmrd.predict.dicom_seg import write_segmentation
 from gmrd.predict.judgement import Finding
 from gmrd.predict.scan import Scan
+
+Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ class Segmentation:
     affinity: Mapping[str, float]
     similarity: tuple[float, ...]
     seconds: float
+
+    def upright(self) -> tuple[Num[np.ndarray, "z y x"], UInt[np.ndarray, "z y x"], Spacing]:
+        """Image, labels and voxel size (z, y, x) as radiologists look at them.
+
+        Slices are seen from below, the patient's front on top.
+        """
+        affine = self.scan.affine
+        return (
+            reorient(self.scan.image, affine, UPRIGHT),
+            reorient(self.labels, affine, UPRIGHT),
+            reoriented_spacing(affine, UPRIGHT),
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the label map in the scan's own geometry.

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 from gmrd.data.protocol import support_slices
 from gmrd.data.volume import standardise
 from gmrd.errors import InputError
-from gmrd.inference import Chunk, Segmenter
+from gmrd.inference import Chunk, Segmenter, choose_device
 from gmrd.inference import segment as segment_slices
 from gmrd.module import GMRDModule, load_module
 from gmrd.predict.geometry import Grid, TrainingGeometry
@@ -98,7 +98,7 @@ class Predictor:
         if not support:
             raise InputError("no support: give at least one scan with its label map")
         self.options = options or Options()
-        self.device = _device(self.options.device)
+        self.device = choose_device(self.options.device)
         self.checkpoint, module = _module(checkpoint)
         self.network = module.network.eval().to(self.device)
         self.training = TrainingScans.from_record(module.hparams.get("scans"))
@@ -261,12 +261,3 @@ def _module(checkpoint: str | Path | GMRDModule | None) -> tuple[str, GMRDModule
     if checkpoint is None:
         return PHANTOM, load_module(packaged())
     return str(checkpoint), load_module(checkpoint)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"options.device={name}: choose auto, cpu or cuda") from error

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +16,7 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.demos.boring_classes import BoringModel
 
-from gmrd.callbacks import AtomicCheckpointIO, SaveLast, Throughput, TrainingProgress
+from gmrd.callbacks import AtomicCheckpointIO, Preemption, Throughput, TrainingProgress
 from gmrd.callbacks.episode_pictures import affinity_figure, descriptor_figure
 from gmrd.nn import Descriptors
 
@@ -26,16 +30,31 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["last.ckpt"]
 
 
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize(("batch_idx", "stops"), [(0, False), (1, True), (2, False), (3, True)])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another process"])
 def test_sigterm_waits_for_the_end_of_an_accumulated_step(
-    tmp_path: Path, batch_idx: int, stops: bool
+    tmp_path: Path, batch_idx: int, stops: bool, elsewhere: bool
 ) -> None:
-    connector = SimpleNamespace(received_sigterm=True)
-    trainer: Any = SimpleNamespace(_signal_connector=connector, accumulate_grad_batches=2)
-    SaveLast(tmp_path).on_train_batch_end.__wrapped__(  # the types are Lightning's
-        SaveLast(tmp_path), trainer, None, None, None, batch_idx
-    )
-    assert connector.received_sigterm is stops
+    saved: list[Path] = []
+    trainer: Any = SimpleNamespace(
+        accumulate_grad_batches=2, loggers=[], save_checkpoint=saved.append, is_global_zero=True,
+        strategy=SimpleNamespace(reduce_boolean_decision=lambda heard, all: heard or elsewhere),
+    )  # fmt: skip
+    callback = Preemption(tmp_path)
+    Preemption.on_train_start.__wrapped__(callback, trainer, None)  # the types are Lightning's
+    if not elsewhere:
+        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143") if stops else nullcontext():
+        Preemption.on_train_batch_end.__wrapped__(callback, trainer, None, None, None, batch_idx)
+    assert saved == [tmp_path / "last.ckpt"] * stops
 
 
 def test_affinity_maps_are_drawn_by_how_much_they_vary() -> None:

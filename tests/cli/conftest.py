@@ -36,6 +36,21 @@ TINY = (
     "callbacks.pictures.every_n_steps=3",
 )
 
+SIGNALLED = """
+import os, signal
+from pytorch_lightning import Callback
+
+class At(Callback):
+    '''Sends a signal when a process of some rank begins some step.'''
+    def __init__(self, step, name, rank=0, to_parent=False):
+        self.step, self.signal, self.rank = step, getattr(signal, name), rank
+        self.to_parent = to_parent
+    def on_train_batch_start(self, trainer, *_):
+        if (trainer.global_step, trainer.global_rank) == (self.step, self.rank):
+            os.kill(os.getppid() if self.to_parent else os.getpid(), self.signal)
+"""
+"""The module ``signalled``, for a training that is to be interrupted."""
+
 Train = Callable[..., tuple[dict[str, float], GMRDModule]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from gmrd.errors import InputError
 from gmrd.module import load_module
 
-from .conftest import Command, Train
+from .conftest import SIGNALLED, Command, Train
 
 QUIET = ("evaluate=false", "~callbacks.pictures", "trainer.limit_val_batches=0", "logger=csv")
 
@@ -106,24 +106,16 @@ def test_a_compiled_network_s_checkpoint_is_a_plain_one(train: Train, tmp_path: 
     assert_same(checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two"))
 
 
-SIGNALLED = """
-import os, signal
-from pytorch_lightning import Callback
-
-class At(Callback):
-    def __init__(self, step, name):
-        self.step, self.signal = step, getattr(signal, name)
-    def on_train_batch_start(self, trainer, *_):
-        if trainer.global_step == self.step:
-            os.kill(os.getpid(), self.signal)
-"""
-
-
 @pytest.mark.parametrize(
     ("name", "status", "options", "saved_step"),
     [
         ("SIGKILL", -signal.SIGKILL, ("trainer.max_steps=8",), 4),
-        ("SIGTERM", 143, ("trainer.max_steps=8", "trainer.accumulate_grad_batches=2"), 6),
+        (
+            "SIGTERM",
+            143,
+            ("trainer.max_steps=8", "trainer.accumulate_grad_batches=2", "callbacks=ema"),
+            6,
+        ),
     ],
 )
 def test_a_killed_training_goes_on_bit_for_bit(

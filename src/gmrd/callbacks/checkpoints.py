@@ -1,4 +1,4 @@
-"""Checkpoints that survive what ends a run: a kill while writing, and a preempting scheduler."""
+"""Checkpoints that a kill while writing cannot spoil, and the one at the end of a training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from gmrd.atomic import replacing
 
@@ -35,11 +34,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class SaveLast(Callback):
-    """Saves ``last.ckpt`` when training ends, and on SIGTERM at the end of the running step.
+    """Saves ``last.ckpt`` when training ends: the periodic checkpoints leave out the last steps.
 
-    Schedulers send SIGTERM some time before they kill a job. The same command with
-    ``ckpt_path=auto`` then goes on where this one stopped. The periodic checkpoints alone would
-    leave out the steps after the last of them.
+    Before callbacks that then exchange the weights, such as an average's.
 
     Args:
         dirpath: the folder of ``last.ckpt``.
@@ -47,32 +44,7 @@ class SaveLast(Callback):
 
     def __init__(self, dirpath: str | Path) -> None:
         self.path = Path(dirpath) / "last.ckpt"
-        self._terminating = False
-
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Put a SIGTERM off until the gradients that are being accumulated have been used.
-
-        No checkpoint holds them, and the batch norms have already seen their episodes.
-        """
-        connector = trainer._signal_connector
-        self._terminating |= connector.received_sigterm
-        step_is_whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        connector.received_sigterm = self._terminating and step_is_whole
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the trained network."""
         trainer.save_checkpoint(self.path)
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Save if the exception is Lightning's translation of SIGTERM."""
-        if isinstance(exception, SIGTERMException):
-            trainer.save_checkpoint(self.path)

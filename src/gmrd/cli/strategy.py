@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from pytorch_lightning import Trainer
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+from torch.multiprocessing.spawn import ProcessExitedException
 
+from gmrd.callbacks.preemption import TERMINATED
 from gmrd.errors import InputError
 
 
@@ -54,6 +62,27 @@ def refuse_ddp_in_multirun(cfg: DictConfig) -> None:
             "hydra/launcher=submitit_slurm, or gmrd-crossval, which starts every training as a "
             "command of its own"
         )
+
+
+@contextmanager
+def passing_sigterm_on(trainer: Trainer) -> Iterator[None]:
+    """Let SIGTERM reach the processes that train, and end the command as they ended.
+
+    Only ``ddp_spawn`` needs it: there the process that was started just waits for its children.
+    """
+    launcher = trainer.strategy.launcher
+    if not isinstance(launcher, _MultiProcessingLauncher):
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda signum, _: launcher.kill(signum))
+    try:
+        yield
+    except ProcessExitedException as ended:
+        if ended.exit_code == TERMINATED:
+            raise SystemExit(TERMINATED) from ended
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _strategy(cfg: DictConfig) -> str:

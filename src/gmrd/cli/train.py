@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from gmrd.atomic import replacing
 from gmrd.cli.console import command, construct
 from gmrd.cli.held_out import ScoreHeldOut, measured
 from gmrd.cli.resume import checkpoint_to_resume
-from gmrd.cli.strategy import refuse_ddp_in_multirun, refuse_missing_gpus
+from gmrd.cli.strategy import passing_sigterm_on, refuse_ddp_in_multirun, refuse_missing_gpus
 from gmrd.cli.sweep import show_sweep
 from gmrd.data.scan_record import scan_record
 from gmrd.module import GMRDModule
@@ -45,10 +43,8 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
         "trainer", cfg.trainer,
         callbacks=[*members(cfg, "callbacks"), conclusion], logger=members(cfg, "logger"),
     )  # fmt: skip
-    try:
+    with passing_sigterm_on(trainer):
         trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
-    except SIGTERMException as terminated:  # saved by gmrd.callbacks.SaveLast
-        raise SystemExit(128 + signal.SIGTERM) from terminated
     return measured(trainer), module
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import torch
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule
 
-from .conftest import Command, Train, environment
+from .conftest import SIGNALLED, Command, Train, environment
+from .slurm_stand_in import install
 
 WITNESS = """
 import json
@@ -125,6 +127,66 @@ def test_fsdp_over_two_machines_equals_one(
     assert_trained_as(alone, tmp_path)
     assert_every_case_once(tmp_path)
     assert (tmp_path / "training_pictures/episode_000003.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "signalled"),
+    [("ddp", "rank=1"), ("ddp_spawn", "to_parent=true")],
+    ids=["one of two", "the parent of two"],
+)
+def test_sigterm_ends_all_processes_at_one_step_and_saves(
+    alone: GMRDModule, command: Command, train: Train, tmp_path: Path, strategy: str, signalled: str
+) -> None:
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+    folder, trained = tmp_path / "run", ("evaluate=false", *SHORT)
+    two = ("trainer.devices=2", f"trainer.strategy={strategy}", f"hydra.run.dir={folder}")
+    run = command(
+        "gmrd.cli.train", *trained, *two, "+callbacks.signal._target_=signalled.At",
+        "+callbacks.signal.step=1", "+callbacks.signal.name=SIGTERM",
+        f"+callbacks.signal.{signalled}",
+        PL_TORCH_DISTRIBUTED_BACKEND="gloo",
+    )  # fmt: skip
+    assert run.returncode == 143, run.stderr[-3000:]
+    saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 2
+    run = command(
+        "gmrd.cli.train", *trained, *two, "ckpt_path=auto", PL_TORCH_DISTRIBUTED_BACKEND="gloo"
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert_trained_as(alone, folder)
+
+
+SLURM = """
+from submitit.slurm.slurm import SlurmJob
+SlurmJob.watcher._delay_s = 1  # seconds between two questions, in place of 600
+from gmrd.cli.train import main
+main()
+"""
+
+
+def test_slurm_tasks_equal_one(alone: GMRDModule, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    """Two jobs of two tasks by the submitit launcher; one fails, the other trains by DDP."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra gmrd[sweep]")
+    install(tmp_path / "bin")
+    run = subprocess.run(
+        [
+            sys.executable, "-c", SLURM, "-m", *tiny, *SHORT, "hydra/launcher=submitit_slurm",
+            "hydra.launcher.nodes=2", "trainer.num_nodes=2", "trainer.strategy=ddp", "fold=99,0",
+            f"hydra.sweep.dir={tmp_path}/sweep",
+        ],
+        env=environment(
+            PATH=f"{tmp_path}/bin:{os.environ['PATH']}", PL_TORCH_DISTRIBUTED_BACKEND="gloo"
+        ),
+        capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "Jobs: 2, failed: 1" in run.stdout
+    logs = sorted((tmp_path / "sweep/.submitit/4711_1").glob("*.out"))
+    assert [f"MEMBER: {rank}/2" in log.read_text() for rank, log in enumerate(logs, 1)] == [
+        True
+    ] * 2
+    assert_trained_as(alone, tmp_path / "sweep/1")
+    assert_every_case_once(tmp_path / "sweep/1")
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,17 @@ QUICK = (
 )
 
 
-def test_a_failed_job_does_not_end_the_sweep(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_failed_job_does_not_end_the_sweep(
+    command: Command, tmp_path: Path, launcher: str
+) -> None:
+    side_by_side = ()
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the extra gmrd[sweep]")
+        side_by_side = ("hparams_search=joblib",)
     folder = tmp_path / "sweep"
     run = command(
-        "gmrd.cli.train", *QUICK, "fold=99,0", "objective=train/loss",
+        "gmrd.cli.train", *QUICK, *side_by_side, "fold=99,0", "objective=train/loss",
         f"hydra.sweep.dir={folder}", "-m",
     )  # fmt: skip
     assert run.returncode != 0

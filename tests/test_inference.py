@@ -94,9 +94,19 @@ def test_a_mask_of_one_pixel_survives_shrinking() -> None:
 
 @pytest.mark.parametrize("name", ["quantum", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=rf"^device={name}: .*; choose auto, cpu or cuda$"):
+    with pytest.raises(
+        InputError, match=rf"^device={name}: choose auto, cpu or cuda \(GPUs here: \d+\)$"
+    ):
         choose_device(name)
 
 
 def test_auto_is_a_device_that_is_there() -> None:
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_choosing_a_gpu_does_not_touch_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process of a training asks, and each shall open its own GPU alone."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    before = torch.cuda.is_initialized()
+    assert choose_device("cuda:3") == torch.device("cuda:3")
+    assert torch.cuda.is_initialized() is before

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gmrd.data.protocol import query_chunks, support_slices
 from gmrd.data.volume import Volume, save_like
-from gmrd.errors import InputError
+from gmrd.errors import InputError, refuse_below_one
 from gmrd.inference import Chunk, Segmenter, segment
 from gmrd.metrics import volume_scores
 from gmrd.results import ScoredCase
@@ -64,9 +64,7 @@ class Evaluator:
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise InputError(f"protocol={self.protocol} is neither chunks nor all_slices")
-        for name in ("n_chunks", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} is less than 1")
+        refuse_below_one(n_chunks=self.n_chunks, batch_size=self.batch_size)
 
     def score(
         self, methods: Mapping[str, Segmenter], cases: Iterable[EvaluationCase]

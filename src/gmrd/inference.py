@@ -48,19 +48,29 @@ class Chunk:
     query_slices: tuple[int, ...]
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, key: str = "device") -> torch.device:
     """The device of that name; ``auto`` is a GPU if there is one.
 
+    Nothing is put on the device: a training asks before it starts its processes, each of which
+    shall touch its own GPU alone.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
+        key: the setting that holds it, for the message.
+
     Raises:
-        InputError: torch knows no such device, or this machine has none.
+        InputError: torch knows no such device, or it is a GPU that this machine lacks.
     """
+    n_gpus = torch.cuda.device_count()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # the latter: torch built without CUDA
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"device={name}: {reason}; choose auto, cpu or cuda") from error
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or (device.type == "cuda" and (device.index or 0) >= n_gpus):
+        raise InputError(f"{key}={name}: choose auto, cpu or cuda (GPUs here: {n_gpus})")
+    return device
 
 
 @torch.inference_mode()

@@ -135,7 +135,7 @@ def test_fsdp_over_two_machines_equals_one(
     ids=["one of two", "the parent of two"],
 )
 def test_sigterm_ends_all_processes_at_one_step_and_saves(
-    alone: GMRDModule, command: Command, train: Train, tmp_path: Path, strategy: str, signalled: str
+    alone: GMRDModule, command: Command, tmp_path: Path, strategy: str, signalled: str
 ) -> None:
     (tmp_path / "signalled.py").write_text(SIGNALLED)
     folder, trained = tmp_path / "run", ("evaluate=false", *SHORT)
@@ -182,9 +182,8 @@ def test_slurm_tasks_equal_one(alone: GMRDModule, tiny: tuple[str, ...], tmp_pat
     assert run.returncode == 1, run.stdout + run.stderr
     assert "Jobs: 2, failed: 1" in run.stdout
     logs = sorted((tmp_path / "sweep/.submitit/4711_1").glob("*.out"))
-    assert [f"MEMBER: {rank}/2" in log.read_text() for rank, log in enumerate(logs, 1)] == [
-        True
-    ] * 2
+    assert len(logs) == 2
+    assert all(f"MEMBER: {rank}/2" in log.read_text() for rank, log in enumerate(logs, 1))
     assert_trained_as(alone, tmp_path / "sweep/1")
     assert_every_case_once(tmp_path / "sweep/1")
 

@@ -173,6 +173,11 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
         gmrd.Options(**options)
 
 
+def test_an_unknown_device_is_refused(support: Pair, module: GMRDModule) -> None:
+    with pytest.raises(InputError, match=r"options\.device=quantum: choose auto"):
+        gmrd.Predictor([support], checkpoint=module, options=gmrd.Options(device="quantum"))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"orientation": "XYZ"}, {"orientation": "LLS"}, {"spacing": [1, 0, 1]}, {"spacing": 3}],

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from gmrd.atomic import replacing
-from gmrd.errors import InputError
+from gmrd.errors import InputError, refuse_below_one
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ def run_jobs(
     Raises:
         InputError: no job may run at a time, or a folder was begun with other settings.
     """
-    if n_jobs < 1:
-        raise InputError(f"n_jobs={n_jobs} is less than 1")
+    refuse_below_one(n_jobs=n_jobs)
     for job in jobs:
         job.claim()
     pool = _Pool(devices)

@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 import torch
 
-from gmrd.errors import InputError
+from gmrd.errors import InputError, refuse_below_one
 from gmrd.nn.ablations import ablate
 from gmrd.nn.descriptors import DescriptorGenerator
 from gmrd.nn.encoder import BACKBONES, Encoder
@@ -62,7 +62,7 @@ def build_network(
     _one_of("evaluation_fill", evaluation_fill, ("cyclic", "mean"))
     _one_of("prediction", prediction, ("mamp", "cosine"))
     _one_of("paths", paths, ("dual", "single"))
-    _positive(
+    refuse_below_one(
         n_features=n_features,
         n_foreground=n_foreground,
         n_background=n_background,
@@ -94,9 +94,3 @@ def _one_of(name: str, value: str, allowed: object) -> None:
     names = list(allowed)  # type: ignore[call-overload]
     if value not in names:
         raise InputError(f"{name}={value!r} is none of {', '.join(names)}")
-
-
-def _positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise InputError(f"{name}={value} is less than 1")

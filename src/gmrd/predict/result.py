@@ -15,8 +15,6 @@ from gmrd.predict.dicom_seg import write_segmentation
 from gmrd.predict.judgement import Finding
 from gmrd.predict.scan import Scan
 
-Spacing = tuple[float, float, float]
-
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -45,7 +43,9 @@ class Segmentation:
     similarity: tuple[float, ...]
     seconds: float
 
-    def upright(self) -> tuple[Num[np.ndarray, "z y x"], UInt[np.ndarray, "z y x"], Spacing]:
+    def upright(
+        self,
+    ) -> tuple[Num[np.ndarray, "z y x"], UInt[np.ndarray, "z y x"], tuple[float, float, float]]:
         """Image, labels and voxel size (z, y, x) as radiologists look at them.
 
         Slices are seen from below, the patient's front on top.

@@ -98,7 +98,7 @@ class Predictor:
         if not support:
             raise InputError("no support: give at least one scan with its label map")
         self.options = options or Options()
-        self.device = choose_device(self.options.device)
+        self.device = choose_device(self.options.device, key="options.device")
         self.checkpoint, module = _module(checkpoint)
         self.network = module.network.eval().to(self.device)
         self.training = TrainingScans.from_record(module.hparams.get("scans"))

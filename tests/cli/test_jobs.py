@@ -56,6 +56,21 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
         run_jobs([Script(tmp_path, ("fold=1",), FINISH)], console=QUIET)
 
 
+def test_the_order_of_settings_is_no_difference(tmp_path: Path) -> None:
+    run_jobs([Script(tmp_path, ("fold=0", "seed=1"), FINISH)], console=QUIET)
+    assert run_jobs([Script(tmp_path, ("seed=1", "fold=0"), FINISH)], console=QUIET) == []
+
+
+def test_a_folder_where_nothing_was_trained_takes_other_settings(tmp_path: Path) -> None:
+    run_jobs([Script(tmp_path, ("fold=9",), "raise SystemExit(2)")], console=QUIET)
+    assert run_jobs([script(tmp_path, FINISH)], console=QUIET) == []
+
+
+def test_no_gpu_to_give_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"devices=\[\] leaves no GPU"):
+        run_jobs([script(tmp_path, FINISH)], devices=[], console=QUIET)
+
+
 def test_a_training_goes_on_in_its_own_folder(tmp_path: Path) -> None:
     command = Job(tmp_path / "it's", ("fold=0",)).command()
     assert command[1:4] == ["-m", "gmrd.cli.train", "fold=0"]
@@ -72,7 +87,12 @@ def test_every_job_has_a_gpu_of_its_own(tmp_path: Path) -> None:
     assert set(used[:2]) == {"5", "7"}
 
 
-def test_sigterm_reaches_the_running_job_and_begins_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "ending"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_reaches_the_running_job_and_begins_no_other(
+    tmp_path: Path, number: int, ending: type[BaseException]
+) -> None:
     text = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(143)))\n"
@@ -84,11 +104,11 @@ def test_sigterm_reaches_the_running_job_and_begins_no_other(tmp_path: Path) -> 
     def terminate() -> None:
         while not (jobs[0].log.is_file() and "ready" in jobs[0].log.read_text()):
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=terminate).start()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(ending) as ended:
         run_jobs(jobs, console=QUIET)
-    assert ended.value.code == 143
+    assert getattr(ended.value, "code", 143) == 143
     assert "saved" in jobs[0].log.read_text()
     assert not jobs[1].finished

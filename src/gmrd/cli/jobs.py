@@ -41,7 +41,7 @@ class Job:
     def command(self) -> list[str]:
         """The command line."""
         folder = str(self.folder.resolve()).replace("'", r"\'")
-        own = (f"hydra.run.dir='{folder}'", "ckpt_path=auto", "evaluation.save_predictions=true")
+        own = (f"hydra.run.dir='{folder}'", "ckpt_path=auto")
         return [sys.executable, "-m", "gmrd.cli.train", *self.overrides, *own]
 
     def claim(self) -> None:
@@ -51,11 +51,15 @@ class Job:
             InputError: the folder has been begun with other settings.
         """
         path = self.folder / "overrides.json"
-        if path.is_file() and json.loads(path.read_text()) != list(self.overrides):
-            raise InputError(
-                f"{self.folder} was begun with other settings (see {path}): give another folder "
-                "with out=..., or move this one away"
-            )
+        begun = self.finished or (self.folder / "checkpoints").is_dir()
+        if begun and path.is_file():
+            theirs, ours = set(json.loads(path.read_text())), set(self.overrides)
+            if theirs != ours:
+                raise InputError(
+                    f"{self.folder} was begun with other settings (there "
+                    f"{_listed(theirs - ours)}, here {_listed(ours - theirs)}): give another "
+                    "folder with out=..., or move this one away"
+                )
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(list(self.overrides), indent=2) + "\n")
 
@@ -69,7 +73,8 @@ def run_jobs(
 ) -> list[tuple[Job, int]]:
     """Run the jobs that are not finished; returns those that failed with their exit status.
 
-    SIGTERM is handed to the running trainings, which save and stop; no other is begun.
+    SIGTERM is handed to the running trainings, which save and stop; no other is begun. The same
+    goes for an interrupt from the keyboard.
 
     Args:
         jobs: what to run, in this order.
@@ -78,9 +83,11 @@ def run_jobs(
         console: where progress is shown.
 
     Raises:
-        InputError: no job may run at a time, or a folder was begun with other settings.
+        InputError: no job may run at a time, there is no GPU to give to one, or a folder was
+            begun with other settings.
     """
     refuse_below_one(n_jobs=n_jobs)
+    _refuse_no_device(devices)
     for job in jobs:
         job.claim()
     pool = _Pool(devices)
@@ -90,17 +97,33 @@ def run_jobs(
             task = progress.add_task("Trainings", total=len(jobs))
             futures = {threads.submit(pool.run, job): job for job in jobs}
             failed = []
-            for future in as_completed(futures):
-                job, status = futures[future], future.result()
-                progress.advance(task)
-                if status != 0:
-                    failed.append((job, status))
-                progress.console.print(f"{'ok' if status == 0 else status}: {job.folder}")
+            try:
+                for future in as_completed(futures):
+                    job, status = futures[future], future.result()
+                    progress.advance(task)
+                    if status != 0:
+                        failed.append((job, status))
+                    progress.console.print(f"{'ok' if status == 0 else status}: {job.folder}")
+            except KeyboardInterrupt:
+                pool.terminate()
+                raise
     finally:
         signal.signal(signal.SIGTERM, previous)
     if pool.terminated:
         sys.exit(128 + signal.SIGTERM)
     return sorted(failed, key=lambda pair: jobs.index(pair[0]))
+
+
+def _refuse_no_device(devices: Sequence[int] | None) -> None:
+    if devices is not None and not devices:
+        raise InputError(
+            "devices=[] leaves no GPU to train on: give numbers, such as devices=[0,1], or null to "
+            "leave the choice to trainer.devices"
+        )
+
+
+def _listed(overrides: set[str]) -> str:
+    return " ".join(sorted(overrides)) or "nothing more"
 
 
 class _Pool:
@@ -139,7 +162,7 @@ class _Pool:
             self.running.discard(process)
         return status
 
-    def terminate(self, number: int, frame: FrameType | None) -> None:
+    def terminate(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         self.terminated = True
         for process in list(self.running):
             process.terminate()

@@ -38,7 +38,10 @@ def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDMod
     shapes = {name: value.shape for name, value in saved["state_dict"].items()}
     same_network = shapes == {name: value.shape for name, value in module.state_dict().items()}
     same_optimizer = theirs["optimizer"]["name"] == ours["optimizer"]["name"]
-    for part, same in (("network", same_network), ("optimizer", same_optimizer)):
+    same_scheduler = theirs["scheduler"] == ours["scheduler"]
+    for part, same in (
+        ("network", same_network), ("optimizer", same_optimizer), ("scheduler", same_scheduler),
+    ):  # fmt: skip
         if not same:
             raise InputError(
                 f"ckpt_path={path} was trained with another {part} "
@@ -48,5 +51,5 @@ def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDMod
 
 
 def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    keys = [key for key, value in theirs.items() if ours.get(key, value) != value]
-    return ", ".join(f"{key}={theirs[key]}, here {ours[key]}" for key in keys)
+    keys = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
+    return ", ".join(f"{key}={theirs.get(key)}, here {ours.get(key)}" for key in keys)

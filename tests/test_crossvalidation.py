@@ -19,8 +19,9 @@ from gmrd.tables import markdown, write_tables
 
 ABOUT = {
     "data": "chaost2", "trained_on": "chaost2", "setting": 1, "protocol": "chunks", "chunks": 3,
-    "variant": "paper", "support": "last", "exclusion": "any", "group": 0, "fold": 0, "seed": 0,
+    "variant": "paper", "support": "last", "exclusion": "none", "group": 0, "fold": 0, "seed": 0,
 }  # fmt: skip
+SETTING_2: dict[str, object] = {"setting": 2, "exclusion": "any"}
 
 
 def scored(organ: str, case: str, dice: float, hd95: float = 5.0) -> ScoredCase:
@@ -65,13 +66,13 @@ def test_mean_and_sd_are_over_runs(runs: Path) -> None:
     assert result.published["liver"] == 81.42
     assert result.about["distinct scored cases"] == 3
     assert result.about["folds"] == "0 1"
-    assert "exclusion" not in result.about
+    assert result.about["exclusion"] == "none"
 
 
 def test_setting_2_joins_its_groups(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", [scored("liver", "1", 0.8)], setting=2, group=0)
-    write_run(tmp_path / "b", [scored("left_kidney", "1", 0.6)], setting=2, group=1)
-    write_run(tmp_path / "c", [scored("liver", "2", 0.4)], setting=2, group=0, fold=1)
+    write_run(tmp_path / "a", [scored("liver", "1", 0.8)], **SETTING_2, group=0)
+    write_run(tmp_path / "b", [scored("left_kidney", "1", 0.6)], **SETTING_2, group=1)
+    write_run(tmp_path / "c", [scored("liver", "2", 0.4)], **SETTING_2, group=0, fold=1)
     result = cross_validate(find_runs(tmp_path))
     assert result.cells["dice"]["liver"].n_runs == 2
     assert result.cells["dice"]["mean"].n_runs == 1, "fold 1 lacks an organ"
@@ -80,8 +81,11 @@ def test_setting_2_joins_its_groups(tmp_path: Path) -> None:
     assert result.published["mean"] == 79.70
 
 
-def test_nothing_published_for_other_training_data(runs: Path) -> None:
-    write_run(runs / "c" / "d", [scored("liver", "1", 0.8)], trained_on="sabs")
+@pytest.mark.parametrize("trained_on", ["sabs", None])
+def test_nothing_published_for_other_or_unknown_training_data(
+    runs: Path, trained_on: str | None
+) -> None:
+    write_run(runs / "c" / "d", [scored("liver", "1", 0.8)], trained_on=trained_on)
     assert not cross_validate(find_runs(runs / "c")).published
 
 
@@ -115,7 +119,12 @@ def test_files(runs: Path, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "table.json").read_text())
     assert record["scores"]["dice"]["liver"]["mean"] == pytest.approx(0.7)
     rows = list(csv.DictReader((tmp_path / "table.csv").open()))
-    assert {(row["score"], row["organ"]) for row in rows} >= {("assd", "spleen"), ("iou", "mean")}
+    by_name = {(row["score"], row["organ"]): row for row in rows}
+    assert {("assd", "spleen"), ("iou", "mean")} <= by_name.keys()
+    assert by_name["dice", "liver"]["published"] == "0.8142"
+    assert by_name["iou", "liver"]["published"] == ""
+    assert {row["protocol"] for row in rows} == {"chunks"}
+    assert {row["distinct scored cases"] for row in rows} == {"3"}
 
 
 def test_ranks(runs: Path) -> None:

@@ -48,7 +48,6 @@ OTHERWISE = {
     "hydra.launcher.timeout_min=720": "",
     "model.network.pretrained=coco_deeplabv3": "",  # a download
     "fold=0,1,2,3,4": "fold=0",  # five trainings show no more than one
-    "collect=runs/...": "collect=runs",
 }
 """Arguments that are left out or replaced."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gmrd.data.volume import Volume
 from gmrd.errors import InputError
-from gmrd.evaluation import Evaluator, as_label_map, save_prediction
+from gmrd.evaluation import Evaluator, as_label_map, prediction_path, save_prediction
 
 AFFINE = np.diag([1.5, 1.5, 4.0, 1.0])
 
@@ -71,11 +71,21 @@ def test_all_slices_looks_at_every_slice_once_and_not_at_the_truth() -> None:
 
 
 def test_a_right_network_scores_one() -> None:
-    [(_, maps, scores)] = evaluator().score({"oracle": PaintsSupport()}, [pair()])
+    [(_, found, scores)] = evaluator().score({"oracle": PaintsSupport()}, [pair()])
     assert [score.score.dice for score in scores] == [1.0, 1.0]
     assert [score.organ for score in scores] == ["one", "two"]
     assert scores[0].support_ids == ("2",)
-    np.testing.assert_array_equal(maps["oracle"], pair().query.label)
+    np.testing.assert_array_equal(as_label_map(found["oracle"]), pair().query.label)
+
+
+def test_a_voxel_that_two_classes_claim_counts_for_both() -> None:
+    found = pair()
+    everywhere = np.ones(found.query.image.shape, dtype=np.float32)
+    for class_id, organ in ((1, "one"), (2, "two")):
+        scored = evaluator()._score("all", found, class_id, everywhere)
+        truth = found.query.label == class_id
+        assert scored.organ == organ
+        assert scored.score.dice == pytest.approx(2 * truth.sum() / (truth.sum() + truth.size))
 
 
 OBLIQUE = np.eye(4)
@@ -126,8 +136,9 @@ def test_a_prediction_keeps_the_query_s_geometry(tmp_path) -> None:
     import nibabel as nib
 
     found = pair()
-    path = save_prediction(tmp_path / "new", found.query, found.query.label)
+    path = prediction_path(tmp_path / "new", "1", "left kidney")
+    save_prediction(path, found.query, np.where(found.query.label == 2, 0.6, 0.4).astype("f4"))
     written = nib.load(path)
     np.testing.assert_allclose(written.affine, AFFINE)
-    np.testing.assert_array_equal(np.asarray(written.dataobj).T, found.query.label)
-    assert [p.name for p in path.parent.iterdir()] == ["prediction_1.nii.gz"]
+    np.testing.assert_array_equal(np.asarray(written.dataobj).T, found.query.label == 2)
+    assert [p.name for p in path.parent.iterdir()] == ["prediction_1_left_kidney.nii.gz"]

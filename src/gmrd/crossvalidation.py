@@ -104,17 +104,14 @@ def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
         for place in places
     }
     shared = {name: runs[0].about[name] for name in SAME if runs[0].about.get(name) is not None}
-    if shared.get("setting") == 1:
-        del shared["exclusion"]
     about = shared | {
         "folds": _listed(fold for _, fold in places),
         "seeds": _listed(seed for seed, _ in places),
         "distinct scored cases": len({case.case_id for run in runs for case in run.cases}),
     }
     cells = {name: _row(name, organs, list(by_place.values())) for name in SCORES}
-    published = published_dice(str(shared["data"]), int(shared["setting"]))
-    if shared.get("trained_on", shared["data"]) != shared["data"]:
-        published = {}
+    same_data = shared.get("trained_on") == shared["data"]
+    published = published_dice(str(shared["data"]), int(shared["setting"])) if same_data else {}
     return CrossValidation(about, cells, published)
 
 

@@ -26,6 +26,12 @@ from gmrd.results import ScoredCase
 
 PROTOCOLS = ("chunks", "all_slices")
 
+THRESHOLD = 0.5
+"""A voxel above this foreground probability belongs to the class."""
+
+Probabilities = dict[int, NDArray[np.float32]]
+"""Class id to the foreground probability (z, y, x) on the query's grid."""
+
 
 @runtime_checkable
 class EvaluationCase(Protocol):
@@ -68,18 +74,21 @@ class Evaluator:
 
     def score(
         self, methods: Mapping[str, Segmenter], cases: Iterable[EvaluationCase]
-    ) -> Iterator[tuple[EvaluationCase, dict[str, NDArray[np.uint8]], list[ScoredCase]]]:
-        """Segment every case with every method: label maps (z, y, x) by method, and scores."""
-        for case in cases:
-            masks = {name: self.masks(network, case) for name, network in methods.items()}
-            scores = [
-                self._score(name, case, class_id, mask)
-                for name, by_class in masks.items()
-                for class_id, mask in by_class.items()
-            ]
-            yield case, {name: as_label_map(found) for name, found in masks.items()}, scores
+    ) -> Iterator[tuple[EvaluationCase, dict[str, Probabilities], list[ScoredCase]]]:
+        """Segment every case with every method: probabilities by method, and scores.
 
-    def masks(self, network: Segmenter, case: EvaluationCase) -> dict[int, NDArray[np.float32]]:
+        Each class is scored by itself, as the field does: two classes may claim one voxel.
+        """
+        for case in cases:
+            found = {name: self.probabilities(network, case) for name, network in methods.items()}
+            scores = [
+                self._score(name, case, class_id, probability)
+                for name, by_class in found.items()
+                for class_id, probability in by_class.items()
+            ]
+            yield case, found, scores
+
+    def probabilities(self, network: Segmenter, case: EvaluationCase) -> Probabilities:
         """Foreground probability of every class of the case, on the query's grid."""
         query = torch.from_numpy(case.query.image)
         chunks = {
@@ -120,22 +129,25 @@ class Evaluator:
             organ=self.classes[class_id],
             case_id=case.query.case_id,
             support_ids=tuple(volume.case_id for volume in case.supports[class_id]),
-            score=volume_scores(probability > 0.5, truth, case.query.spacing),
+            score=volume_scores(probability > THRESHOLD, truth, case.query.spacing),
         )
 
 
-def as_label_map(probabilities: Mapping[int, NDArray[np.float32]]) -> NDArray[np.uint8]:
-    """One map of class ids: where several classes claim a voxel, the most probable has it."""
+def as_label_map(probabilities: Probabilities) -> NDArray[np.uint8]:
+    """One map of class ids, to look at: the most probable class has the voxel."""
     stacked = np.stack(list(probabilities.values()))
     winner = np.array(list(probabilities), dtype=np.uint8)[stacked.argmax(axis=0)]
-    return np.where(stacked.max(axis=0) > 0.5, winner, 0).astype(np.uint8)
+    return np.where(stacked.max(axis=0) > THRESHOLD, winner, 0).astype(np.uint8)
 
 
-def save_prediction(folder: Path, query: Volume, labels: NDArray[np.uint8]) -> Path:
-    """Write a label map with the query's affine; returns the file."""
-    path = folder / f"prediction_{query.case_id}.nii.gz"
-    save_like(path, labels, query.affine)
-    return path
+def prediction_path(folder: Path, case_id: str, organ: str) -> Path:
+    """Where a run below ``folder`` keeps the mask that was scored for an organ of a case."""
+    return folder / "predictions" / f"prediction_{case_id}_{organ.replace(' ', '_')}.nii.gz"
+
+
+def save_prediction(path: Path, query: Volume, probability: NDArray[np.float32]) -> None:
+    """Write the mask that is scored with the query's affine."""
+    save_like(path, (probability > THRESHOLD).astype(np.uint8), query.affine)
 
 
 def _mask(volume: Volume, class_id: int) -> NDArray[np.bool_]:

@@ -88,10 +88,19 @@ def write_tables(result: CrossValidation, folder: Path) -> None:
     with replacing(folder / "table.json") as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n")
     with replacing(folder / "table.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["score", "organ", "mean", "sd", "n_runs", "undefined"])
+        writer = csv.DictWriter(file, [*_record(result, "dice", "mean")])
+        writer.writeheader()
         for name, row in result.cells.items():
-            writer.writerows([name, organ, *_plain(cell).values()] for organ, cell in row.items())
+            writer.writerows(_record(result, name, organ) for organ in row)
+
+
+def _record(result: CrossValidation, name: str, organ: str) -> dict[str, object]:
+    """A row of ``table.csv``, which says by itself what it is of."""
+    published = result.published.get(organ) if name == "dice" else None
+    return {
+        "score": name, "organ": organ, **_plain(result.cells[name][organ]),
+        "published": None if published is None else round(published / 100, 6), **result.about,
+    }  # fmt: skip
 
 
 def _plain(cell: Cell) -> dict[str, float | int | None]:

@@ -13,6 +13,7 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from gmrd.atomic import replacing
 from gmrd.evaluation import EvaluationCase
 from gmrd.pictures import grey_range
 from gmrd.results import SCORES, ScoredCase
@@ -74,6 +75,13 @@ def overlay_image(
     labels = {0: "background", **names}
     layers = {name: {"mask_data": mask, "class_labels": labels} for name, mask in masks.items()}
     return wandb.Image(grey, masks=layers, caption=caption)
+
+
+@rank_zero_only
+def save_config(cfg: DictConfig, output_dir: Path) -> None:
+    """Write the resolved configuration beside what it produces."""
+    with replacing(output_dir / "config.yaml") as temporary:
+        OmegaConf.save(cfg, temporary, resolve=True)
 
 
 @rank_zero_only

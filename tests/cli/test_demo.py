@@ -42,12 +42,12 @@ def test_predictions_lie_where_their_images_lie(demo: tuple[Path, str]) -> None:
     assert predictions
     for path in predictions:
         case = path.name.split("_")[1]
-        image = nib.load(out / "data" / "phantom_normalized" / f"image_{case}")
+        image = nib.load(out / "data" / "phantom_normalized" / f"image_{case}.nii.gz")
         predicted = nib.load(path)
         np.testing.assert_allclose(predicted.affine, image.affine, atol=1e-5)
         assert predicted.shape == image.shape
-        assert set(np.unique(predicted.dataobj)) <= {0, 1, 2, 3, 4}
-        assert (out / "training" / "pictures" / f"case_{case.split('.')[0]}.png").stat().st_size
+        assert set(np.unique(predicted.dataobj)) <= {0, 1}
+        assert (out / "training" / "pictures" / f"case_{case}.png").stat().st_size
 
 
 def test_scores_are_written_for_people_and_programs(demo: tuple[Path, str]) -> None:

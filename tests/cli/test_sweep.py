@@ -128,12 +128,12 @@ def test_an_optuna_study_is_taken_up_again(command: Command, tmp_path: Path) -> 
     """Two commands, one trial each, one study; its best trial is by validation."""
     optuna = pytest.importorskip("optuna", reason="the extra gmrd[sweep]")
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra gmrd[sweep]")
-    storage = f"sqlite:///{tmp_path}/optuna.db"
+    storage = f"sqlite:///{tmp_path}/runs/optuna.db"
     for number in (0, 1):
         run = command(
             "gmrd.cli.train", "hparams_search=optuna", "~callbacks.pictures",
             "trainer.max_steps=3", "hydra.sweeper.n_trials=1",
-            f"hydra.sweeper.storage={storage}", f"hydra.sweep.dir={tmp_path}/{number}",
+            f"hydra.sweep.dir={tmp_path}/{number}",
         )  # fmt: skip
         assert run.returncode == 0, run.stderr[-3000:]
         assert "Jobs: 1, failed: 0" in run.stdout
@@ -141,6 +141,22 @@ def test_an_optuna_study_is_taken_up_again(command: Command, tmp_path: Path) -> 
     trials = optuna.load_study(study_name=name, storage=storage).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE"]
     assert {"model.optimizer.lr", "model.network.dropout"} <= trials[0].params.keys()
+    assert trials[0].params != trials[1].params, "the first trial was tried again"
+
+
+def test_folds_of_a_multirun_are_gathered(command: Command, tmp_path: Path) -> None:
+    run = command(
+        "gmrd.cli.train", "fold=0,1", "trainer.max_steps=1", "~callbacks.pictures",
+        "trainer.limit_val_batches=0", "objective=val/none", f"hydra.sweep.dir={tmp_path}/sweep",
+        "-m",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-3000:]
+    (note,) = {line for line in run.stdout.splitlines() if line.startswith("note:")}
+    assert note.startswith("note: objective=val/none is none of ")
+    assert "test/dice," in note
+    table = json.loads((tmp_path / "sweep/table.json").read_text())
+    assert (table["about"]["folds"], table["about"]["distinct scored cases"]) == ("0 1", 4)
+    assert "data:image/png;base64" in (tmp_path / "sweep/report.html").read_text()
 
 
 PICKLED = """

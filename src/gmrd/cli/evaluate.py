@@ -17,13 +17,21 @@ from rich.progress import track
 
 from gmrd.cli.console import command
 from gmrd.data.datamodule import EpisodeDataModule
-from gmrd.evaluation import EvaluationCase, Evaluator, save_prediction
+from gmrd.errors import InputError
+from gmrd.evaluation import (
+    EvaluationCase,
+    Evaluator,
+    as_label_map,
+    prediction_path,
+    save_prediction,
+)
 from gmrd.inference import choose_device
 from gmrd.module import GMRDModule, load_module
 from gmrd.nn import build_network
 from gmrd.nn.prototype import PrototypeMatching
 from gmrd.pictures import side_by_side
 from gmrd.results import ScoredCase, per_organ, rich_table, write_scores
+from gmrd.tracking import save_config
 
 TRAINED = "GMRD"
 
@@ -41,12 +49,11 @@ def score_fold(
     output_dir: Path,
     *,
     watch: Watch | None = None,
-    also_about: Mapping[str, object] | None = None,
 ) -> dict[str, float]:
     """Score a module on its data module's fold; print, write and return what came out.
 
     Under ``output_dir`` there will be ``scores.csv``, ``summary.json``, a picture of each query
-    case and, if the settings ask for them, NIfTI predictions.
+    case and, if the settings ask for them, the scored mask of every organ as NIfTI.
     """
     evaluator = evaluator_of(datamodule, settings)
     methods = _methods(module, with_baselines=settings.get("baselines", False))
@@ -56,21 +63,25 @@ def score_fold(
     found = evaluator.score(methods, datamodule.evaluation_cases())
     n_supports = 0 if datamodule.support == "rotate" else datamodule.n_shot
     n_queries = len(datamodule.test_cases) - n_supports
-    for case, maps, of_case in track(found, "Scoring cases", n_queries, console=console):
+    for case, by_method, of_case in track(found, "Scoring cases", n_queries, console=console):
         scores += of_case
         assert case.query.label is not None  # the evaluator has scored it
+        labels = as_label_map(by_method[TRAINED])
         if watch is not None:
-            watch(case, maps[TRAINED], of_case)
+            watch(case, labels, of_case)
         if settings.save_predictions:
-            save_prediction(output_dir / "predictions", case.query, maps[TRAINED])
+            for class_id, probability in by_method[TRAINED].items():
+                organ = datamodule.classes[class_id]
+                path = prediction_path(output_dir, case.query.case_id, organ)
+                save_prediction(path, case.query, probability)
         side_by_side(
             output_dir / "pictures" / f"case_{case.query.case_id}.png",
             case.query.image,
-            {"truth": case.query.label, "prediction": maps[TRAINED]},
+            {"truth": case.query.label, "prediction": labels},
             {class_id: datamodule.classes[class_id] for class_id in case.supports},
             title=f"{datamodule.name}, case {case.query.case_id}",
         )
-    about = _about(module, datamodule, settings) | dict(also_about or {})
+    about = _about(module, datamodule, settings)
     write_scores(scores, output_dir, about=about)
     console.print(rich_table(scores, ", ".join(f"{k} {v}" for k, v in about.items())))
     console.print(f"Scores, pictures and predictions: {output_dir}")
@@ -114,16 +125,41 @@ def _about(
 ) -> dict[str, object]:
     return {
         "data": datamodule.name,
+        "trained_on": (module.hparams.get("scans") or {}).get("name"),
         "fold": datamodule.fold,
         "setting": datamodule.setting,
         "protocol": settings.protocol,
         "chunks": settings.n_chunks,
         "support": datamodule.support,
-        "exclusion": datamodule.exclusion,
+        "exclusion": datamodule.exclusion if datamodule.setting == 2 else "none",
         "group": datamodule.group,
         "variant": module.hparams["network"]["variant"],
-        "seed": datamodule.seed,
+        "seed": int(module.hparams["seed"]),
     }
+
+
+def _refuse_what_was_seen(
+    ckpt_path: str, trained: Mapping[str, Any], datamodule: EpisodeDataModule
+) -> None:
+    """Refuse scores that would be of cases or organs that the network was trained on."""
+    if trained.get("name") != datamodule.name or "cases" not in trained:
+        return
+    seen = [c.case_id for c in datamodule.test_cases if c.case_id in trained["cases"]]
+    if seen:
+        raise InputError(
+            f"{ckpt_path} was trained on {', '.join(seen)}, which fold={datamodule.fold} of "
+            f"{datamodule.name} tests: it held out fold={trained['fold']}"
+        )
+    if datamodule.setting != trained["setting"]:
+        raise InputError(
+            f"{ckpt_path} was trained in setting {trained['setting']}: add "
+            f"setting={trained['setting']}, in place of {datamodule.setting}"
+        )
+    if datamodule.setting == 2 and datamodule.group != trained["group"]:
+        raise InputError(
+            f"{ckpt_path} was trained without the organs of group {trained['group']}: add "
+            f"data.group={trained['group']}, in place of {datamodule.group}"
+        )
 
 
 @command("evaluate")
@@ -131,5 +167,7 @@ def main(cfg: DictConfig) -> float:
     """Console entry point."""
     module = load_module(cfg.ckpt_path)
     datamodule = instantiate(cfg.data)
+    _refuse_what_was_seen(cfg.ckpt_path, module.hparams.get("scans") or {}, datamodule)
     output_dir = Path(HydraConfig.get().runtime.output_dir)
+    save_config(cfg, output_dir)
     return score_fold(module, datamodule, cfg, output_dir)["test/dice"]

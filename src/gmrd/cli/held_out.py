@@ -37,7 +37,7 @@ class ScoreHeldOut(Callback):
         self._trained: GMRDModule | None = None
         if cfg.evaluate:
             _refuse_unknown_weights(cfg.evaluation.weights)
-            _refuse_small_fold(scored)
+            scored.evaluation_plan()
             evaluator_of(scored, cfg.evaluation)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -68,9 +68,8 @@ class ScoreHeldOut(Callback):
         choose_weights(self.cfg.evaluation.weights, trainer, module)
         recorder = CaseRecorder(self.scored.classes)
         scores = score_fold(
-            module, self.scored, self.cfg.evaluation, self.output_dir, watch=recorder.add,
-            also_about={"trained_on": trainer.datamodule.name},  # type: ignore[attr-defined]
-        )  # fmt: skip
+            module, self.scored, self.cfg.evaluation, self.output_dir, watch=recorder.add
+        )
         trainer.callback_metrics.update(
             {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
         )
@@ -107,13 +106,3 @@ def _monitoring(trainer: Trainer) -> list[Any]:
 def _refuse_unknown_weights(which: str) -> None:
     if which not in ("last", "best"):
         raise InputError(f"evaluation.weights={which} is neither last nor best")
-
-
-def _refuse_small_fold(data: EpisodeDataModule) -> None:
-    n_cases = len(data.test_cases)
-    if n_cases <= data.n_shot:
-        raise InputError(
-            f"fold {data.fold} of {data.name} has {n_cases} cases, too few for data.n_shot="
-            f"{data.n_shot} supports and a query: lower data.n_shot or data.n_folds, or set "
-            "evaluate=false"
-        )

@@ -11,13 +11,23 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 from rich.console import Console
 from rich.table import Table
 
 from gmrd.atomic import replacing
+from gmrd.cli.gather import gather
+from gmrd.errors import InputError
 
 FILE = "job.json"
+
+SQLITE = "sqlite:///"
+
+PLACE = ("fold", "seed", "data.group")
+"""Overrides that name a training's place in a cross-validation."""
+
+BRACKET = r"\["
+"""An opening bracket that the console prints as it is."""
 
 console = Console()
 
@@ -35,6 +45,8 @@ class SweepLog(Callback):
         # The folder's name asks for what Hydra itself only sets for the jobs.
         HydraConfig.instance().set_config(config)
         SweepLog.folder = Path(config.hydra.sweep.dir)
+        if config.hydra.sweeper.get("storage") is not None:
+            _take_up_study(config.hydra.sweeper)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Start the clock, and note the job in case that it never ends."""
@@ -59,13 +71,43 @@ class SweepLog(Callback):
             temporary.write_text(json.dumps(job | record, indent=2) + "\n")
 
 
+def _take_up_study(sweeper: DictConfig) -> None:
+    """Make the folder of the study's file, and seed the sampler by the trials that the study has.
+
+    With its first seed, a sampler would draw its first trials again.
+    """
+    import optuna
+
+    if sweeper.storage.startswith(SQLITE):
+        Path(sweeper.storage.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    found = optuna.get_all_study_summaries(sweeper.storage)
+    done = sum(study.n_trials for study in found if study.study_name == sweeper.study_name)
+    if sweeper.sampler.get("seed") is not None:
+        with read_write(sweeper), open_dict(sweeper):
+            sweeper.sampler.seed += done
+
+
 def show_sweep() -> None:
-    """After a multirun, print its jobs and write ``sweep.csv``; after a single run, nothing."""
-    if SweepLog.folder is not None and SweepLog.folder.is_dir():
-        jobs = read_jobs(SweepLog.folder)
-        write_jobs(jobs, SweepLog.folder / "sweep.csv")
-        console.print(jobs_table(jobs))
-        console.print(f"The sweep's folder: {SweepLog.folder}")
+    """After a multirun, print its jobs and write ``sweep.csv``; after a single run, nothing.
+
+    Jobs that differ in fold, seed and group alone are gathered like those of gmrd-crossval.
+    """
+    if SweepLog.folder is None or not SweepLog.folder.is_dir():
+        return
+    jobs = read_jobs(SweepLog.folder)
+    write_jobs(jobs, SweepLog.folder / "sweep.csv")
+    console.print(jobs_table(jobs))
+    console.print(f"The sweep's folder: {SweepLog.folder}")
+    scored = next(SweepLog.folder.rglob("summary.json"), None)
+    if scored is not None and all(map(_is_a_place, own_overrides(jobs))):
+        try:
+            gather(SweepLog.folder, SweepLog.folder, with_page=True)
+        except InputError as error:
+            console.print(f"[yellow]no table:[/] {str(error).replace('[', BRACKET)}")
+
+
+def _is_a_place(overrides: list[str]) -> bool:
+    return all(override.split("=")[0] in PLACE for override in overrides)
 
 
 def read_jobs(folder: Path) -> list[dict[str, Any]]:
@@ -83,17 +125,21 @@ def write_jobs(jobs: list[dict[str, Any]], path: Path) -> None:
         writer.writerows({**job, "overrides": " ".join(job["overrides"])} for job in jobs)
 
 
-def jobs_table(jobs: list[dict[str, Any]]) -> Table:
-    """Jobs with their overrides, result or error, and the overrides that they share above."""
+def own_overrides(jobs: list[dict[str, Any]]) -> list[list[str]]:
+    """The overrides of every job that not all jobs share."""
     shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs[1:] else set()
+    return [[o for o in job["overrides"] if o not in shared] for job in jobs]
+
+
+def jobs_table(jobs: list[dict[str, Any]]) -> Table:
+    """Jobs with the overrides that they do not share, and their result or error."""
     failed = sum(job["status"] != "completed" for job in jobs)
     table = Table(title=f"Jobs: {len(jobs)}, failed: {failed}", title_justify="left")
     for heading in ("job", "overrides", "objective", "seconds", "status"):
         table.add_column(heading, overflow="fold")
-    for job in jobs:
-        own = " ".join(o for o in job["overrides"] if o not in shared)
+    for job, own in zip(jobs, own_overrides(jobs), strict=True):
         result = "" if job.get("result") is None else f"{float(job['result']):.4f}"
         status = job["status"] + (f": {job['error']}" if "error" in job else "")
         seconds = str(job.get("seconds", ""))
-        table.add_row(str(job["job"]), own, result, seconds, status.replace("[", r"\["))
+        table.add_row(str(job["job"]), " ".join(own), result, seconds, status.replace("[", BRACKET))
     return table

@@ -6,26 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
-from pytorch_lightning.utilities import rank_zero_only
 
-from gmrd.atomic import replacing
 from gmrd.cli.console import command, construct
 from gmrd.cli.held_out import ScoreHeldOut, measured
 from gmrd.cli.resume import checkpoint_to_resume
 from gmrd.cli.strategy import passing_sigterm_on, refuse_ddp_in_multirun, refuse_missing_gpus
 from gmrd.cli.sweep import show_sweep
 from gmrd.data.scan_record import scan_record
+from gmrd.errors import refuse_below_one
 from gmrd.module import GMRDModule
-from gmrd.tracking import keep_old_metrics
+from gmrd.tracking import keep_old_metrics, save_config
+
+COUNTS = ("accumulate_grad_batches", "log_every_n_steps")
+"""Settings of the trainer that Lightning divides by."""
 
 
 def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     """Train as ``cfg`` says; returns the metrics and the trained module."""
     refuse_ddp_in_multirun(cfg)
     refuse_missing_gpus(cfg)
+    refuse_below_one(**{f"trainer.{key}": cfg.trainer.get(key, 1) for key in COUNTS})
     seed_everything(cfg.seed, workers=True, verbose=False)
     OmegaConf.resolve(cfg)  # a spawned process cannot ask Hydra
     output_dir = Path(HydraConfig.get().runtime.output_dir)
@@ -53,17 +57,12 @@ def members(cfg: DictConfig, group: str) -> list[Any]:
     return [construct(f"{group}.{name}", of) for name, of in cfg[group].items() if of]
 
 
-@rank_zero_only
-def save_config(cfg: DictConfig, output_dir: Path) -> None:
-    """Write the resolved configuration beside what it produces."""
-    with replacing(output_dir / "config.yaml") as temporary:
-        OmegaConf.save(cfg, temporary, resolve=True)
-
-
 @command("train")
 def run(cfg: DictConfig) -> float | None:
     """One training; returns what sweepers optimise."""
     metrics, _ = train(cfg)
+    if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.objective not in metrics:
+        print(f"note: objective={cfg.objective} is none of {', '.join(sorted(metrics))}")
     return metrics.get(cfg.objective)
 
 

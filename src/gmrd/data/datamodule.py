@@ -20,7 +20,7 @@ from gmrd.data.loader import EpisodeLoader, EpisodeSampler
 from gmrd.data.protocol import ExclusionRule, FoldOrder, fold_cases, supports_of
 from gmrd.data.pseudo_labels import Supervoxels, make_up_to_date, writable_root
 from gmrd.data.volume import Volume, load_volume
-from gmrd.errors import InputError
+from gmrd.errors import InputError, refuse_below_one
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,12 @@ class EpisodeDataModule(LightningDataModule):
         preparation: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        refuse_below_one(
+            **{
+                "data.batch_size": batch_size, "data.n_episodes": n_episodes,
+                "data.n_shot": n_shot, "data.n_query": n_query, "data.image_size": image_size,
+            }
+        )  # fmt: skip
         self.name, self.how_to_get = name, how_to_get
         self.layout = Layout(images, labels, pseudo_labels)
         self.root = _existing_root(name, root, self.layout, how_to_get)
@@ -245,6 +251,12 @@ class EpisodeDataModule(LightningDataModule):
         dataset = self.episodes()
         trainer = self.trainer
         rank, n_processes = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        in_a_step = self.batch_size * n_processes
+        if self.n_episodes < in_a_step:
+            raise InputError(
+                f"data.n_episodes={self.n_episodes} is fewer than the {in_a_step} episodes of one "
+                f"step (data.batch_size={self.batch_size}, processes: {n_processes}): raise it"
+            )
         sampler = EpisodeSampler(dataset, self._n_consumed, rank=rank, num_replicas=n_processes)
         return self._loader(dataset, sampler=sampler, drop_last=True)
 
@@ -257,8 +269,8 @@ class EpisodeDataModule(LightningDataModule):
             return []
         return self._loader(self.episodes(validation=True), shuffle=False)
 
-    def evaluation_cases(self) -> Iterator[EvaluationCase]:
-        """The fold's query volumes one by one, in the files' geometry, z-scored.
+    def evaluation_plan(self) -> list[tuple[Case, dict[int, Sequence[Case]]]]:
+        """The fold's query cases, each with the support cases of every class it is tested on.
 
         A class is tested on the cases of the fold that hold it, except its support volumes.
 
@@ -266,19 +278,26 @@ class EpisodeDataModule(LightningDataModule):
             InputError: If the data set has no labels, or too few cases hold a class.
         """
         holders = {class_id: self._holders(class_id) for class_id in self.test_classes}
+        plan: list[tuple[Case, dict[int, Sequence[Case]]]] = []
         for query in self.test_cases:
             supports = {
                 class_id: supports_of(query, cases, rule=self.support, n_shot=self.n_shot)
                 for class_id, cases in holders.items()
                 if query in cases
             }
-            chosen = {
+            chosen: dict[int, Sequence[Case]] = {c: cases for c, cases in supports.items() if cases}
+            if chosen:
+                plan.append((query, chosen))
+        return plan
+
+    def evaluation_cases(self) -> Iterator[EvaluationCase]:
+        """The volumes of :meth:`evaluation_plan` one by one, in the files' geometry, z-scored."""
+        for query, supports in self.evaluation_plan():
+            volumes = {
                 class_id: tuple(self.volume(case) for case in cases)
                 for class_id, cases in supports.items()
-                if cases
             }
-            if chosen:
-                yield EvaluationCase(query=self.volume(query), supports=chosen)
+            yield EvaluationCase(query=self.volume(query), supports=volumes)
 
     def volume(self, case: Case) -> Volume:
         """A case's volume, z-scored, with its label; the last few stay in memory."""
@@ -289,7 +308,8 @@ class EpisodeDataModule(LightningDataModule):
         if len(held) <= self.n_shot:
             raise InputError(
                 f"{self.name}: class {class_id} ({self.classes[class_id]}) is in {len(held)} cases "
-                f"of fold {self.fold}, too few for n_shot={self.n_shot} and a query"
+                f"of fold {self.fold}, too few for data.n_shot={self.n_shot} supports and a query: "
+                "lower data.n_shot or data.n_folds, or train alone with evaluate=false"
             )
         return held
 

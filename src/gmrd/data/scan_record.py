@@ -1,4 +1,4 @@
-"""How a data set's volumes lie, as plain data that a checkpoint can carry."""
+"""What a training knows of its data set's volumes, as plain data that a checkpoint can carry."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from gmrd.data.volume import spacing_of
 
 
 def scan_record(datamodule: EpisodeDataModule) -> dict[str, Any]:
-    """Orientation, spacing (z, y, x) and slice shape of the training volumes, from one header.
+    """Which cases were trained on, and their orientation, spacing (z, y, x) and slice shape.
 
-    With them goes what preparation did to the intensities, so that a new scan can be brought
-    to the slices that the network knows. Empty where no volume can be looked at.
+    The geometry is that of one header. With it goes what preparation did to the intensities, so
+    that a new scan can be brought to the slices that the network knows. Empty where no volume can
+    be looked at.
     """
     cases = datamodule.train_cases
     if not cases:
@@ -26,6 +27,10 @@ def scan_record(datamodule: EpisodeDataModule) -> dict[str, Any]:
     window = preparation.get("window")
     return {
         "name": datamodule.name,
+        "cases": [case.case_id for case in cases],
+        "fold": datamodule.fold,
+        "setting": datamodule.setting,
+        "group": datamodule.group,
         "orientation": "".join(nib.aff2axcodes(file.affine)),
         "spacing": [round(v, 6) for v in spacing_of(np.asarray(file.affine))],
         "slice_shape": [int(rows), int(columns)],

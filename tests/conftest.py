@@ -12,6 +12,9 @@ import torch
 from gmrd.module import GMRDModule
 from gmrd.nn import GMRD, build_network
 
+# As in the commands that tests start: trainings are compared with theirs bit for bit.
+torch.set_num_threads(1)
+
 
 def _real(folder: str) -> Path:
     root = os.environ.get("GMRD_TEST_DATA")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .conftest import Command
+import pytest
+
+from .conftest import Command, RunHere
 
 
 def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_path: Path) -> None:
@@ -24,3 +26,25 @@ def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_
     }  # fmt: skip
     assert "data:image/png;base64" in (out / "report.html").read_text()
     assert (out / "cases.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("folds=[]",), "name no training"),
+        (("devices=0",), "devices=0 is no list: devices=[0]"),
+        (("data.root=null",), "data.root is not set"),
+        (("setting=2", "data.test_groups=[]"), "has no data.test_groups"),
+        (("evaluate=false",), "use gmrd-train -m"),
+    ],
+)
+def test_a_plan_that_cannot_work_begins_no_training(
+    run_here: RunHere,
+    tiny: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    overrides: tuple[str, ...],
+    message: str,
+) -> None:
+    assert run_here("crossval", *tiny, *overrides, "out=out") == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not Path("out/seed_0").exists()

@@ -12,6 +12,12 @@ import pytest
 from gmrd.cli.train import main
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Hydra may write down a run that does not begin."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def root(phantom: Path, tmp_path: Path) -> Path:
     """A phantom of one's own to break."""
@@ -84,6 +90,7 @@ def test_an_image_with_nan(monkeypatch, capsys, root) -> None:
     [
         ("fold=5", ("fold=5 is out of range", "0 to 4")),
         ("fold=x", ("fold=x is no whole number",)),
+        ("seed=-1", ("seed=-1 is less than 0",)),
         ("setting=3", ("setting=3 is neither 1 nor 2",)),
         ("trainer.precision=bf15", ("the settings of trainer do not work", "'bf15' is invalid")),
         ("model.optimizer.lr=-1", ("AdamW(lr=-1", "Invalid learning rate")),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from gmrd.errors import InputError
@@ -55,7 +56,7 @@ def test_a_run_leaves_all_that_is_needed_to_judge_it(train: Train, tmp_path: Pat
     pictures = {path.name for path in (tmp_path / "training_pictures").iterdir()}
     assert {"episode_000003.png", "affinity_000006.png", "descriptors_000006.png"} <= pictures
     about = json.loads((tmp_path / "summary.json").read_text())["about"]
-    assert (about["variant"], about["exclusion"], about["support"]) == ("paper", "any", "last")
+    assert (about["variant"], about["exclusion"], about["support"]) == ("paper", "none", "last")
 
 
 def test_the_best_weights_are_those_that_validated_best(train: Train, tmp_path: Path) -> None:
@@ -142,6 +143,18 @@ def test_a_killed_training_goes_on_bit_for_bit(
     assert_same(checkpoint(killed), checkpoint(tmp_path / "whole"))
 
 
+def test_an_interrupt_takes_leave_in_a_sentence(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+    run = command(
+        "gmrd.cli.train", *QUIET, f"hydra.run.dir={tmp_path}/run",
+        "+callbacks.signal._target_=signalled.At", "+callbacks.signal.step=5",
+        "+callbacks.signal.name=SIGINT",
+    )  # fmt: skip
+    assert run.returncode == 130
+    assert "interrupted: what was finished is kept" in " ".join(run.stderr.split())
+    assert checkpoint(tmp_path / "run")["global_step"] == 4
+
+
 def test_resuming_keeps_the_earlier_curves(train: Train, tmp_path: Path) -> None:
     train(tmp_path, *QUIET, "trainer.max_steps=2")
     train(tmp_path, *QUIET, "ckpt_path=auto", "trainer.max_steps=4")
@@ -178,5 +191,34 @@ def test_a_folder_is_no_checkpoint(train: Train, tmp_path: Path) -> None:
 
 
 def test_a_fold_too_small_to_score_is_refused_before_training(train: Train, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"has 3 cases, too few for data\.n_shot=5"):
+    with pytest.raises(InputError, match=r"in 3 cases of fold 0, too few for data\.n_shot=5"):
         train(tmp_path, "data.n_shot=5")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.support=foo", "support='foo' is none of last"),
+        ("data.support=17", "support=17 is none of last"),
+        ("data.batch_size=16", r"data\.n_episodes=8 is fewer than the 16 episodes of one step"),
+        ("data.batch_size=0", r"data\.batch_size=0 is less than 1"),
+        ("trainer.accumulate_grad_batches=0", r"trainer\.accumulate_grad_batches=0 is less than"),
+        ("callbacks.pictures.every_n_steps=0", "every_n_steps=0 is less than 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_a_step(
+    train: Train, tmp_path: Path, override: str, message: str
+) -> None:
+    with pytest.raises((InputError, InstantiationException), match=message):
+        train(tmp_path, override)
+    assert not (tmp_path / "scores.csv").exists()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_schedule_laid_out_for_fewer_steps_is_not_gone_on_with(
+    train: Train, tmp_path: Path
+) -> None:
+    one_cycle = ("schedule@model.scheduler=one_cycle", "evaluate=false", "~callbacks.pictures")
+    train(tmp_path, *one_cycle, "trainer.max_steps=2", "trainer.limit_val_batches=0")
+    with pytest.raises(InputError, match=r"another scheduler \(total_steps=2, here 4\)"):
+        train(tmp_path, *one_cycle, "trainer.max_steps=4", "ckpt_path=auto")

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, cast
 
 import hydra
@@ -47,6 +48,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 sys.exit(2)
             except KeyboardInterrupt:
                 _take_leave()
+            except SystemExit as ended:
+                if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning's way to end
+                    _take_leave()
+                raise
 
         return cast("Callable[[], Any]", explained)
 
@@ -57,8 +62,10 @@ def _refuse_wrong_kinds(cfg: DictConfig) -> None:
     for key in ("fold", "setting", "seed"):
         if not isinstance(cfg.get(key, 0), int):
             raise InputError(f"{key}={cfg[key]} is no whole number")
-    for key in ("folds", "seeds"):
-        if not isinstance(cfg.get(key, ListConfig([])), ListConfig):
+    if cfg.get("seed", 0) < 0:
+        raise InputError(f"seed={cfg.seed} is less than 0")
+    for key in ("folds", "seeds", "groups", "devices"):
+        if not isinstance(cfg.get(key), (ListConfig, NoneType)):
             raise InputError(f"{key}={cfg[key]} is no list: {key}=[{cfg[key]}]")
 
 

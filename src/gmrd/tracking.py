@@ -110,13 +110,16 @@ def record_run(loggers: Sequence[Logger], cfg: DictConfig, data: LightningDataMo
 def record_checkpoints(
     loggers: Sequence[Logger], folder: Path, metrics: Mapping[str, float]
 ) -> None:
-    """Log each checkpoint that is left in ``folder`` as an artifact of the run."""
+    """Log each checkpoint that is left in ``folder`` as an artifact of the run.
+
+    ``last.ckpt`` goes last: the newest version of an artifact is what wandb calls ``latest``.
+    """
     for logger in loggers:
         if not isinstance(logger, WandbLogger):
             continue
         import wandb
 
-        for path in sorted(folder.glob("*.ckpt")):
+        for path in sorted(folder.glob("*.ckpt"), key=lambda p: (p.stem == "last", p.name)):
             kind = path.stem if path.stem in ("last", "best") else "step"
             name = f"model-{logger.experiment.id}"
             artifact = wandb.Artifact(name, type="model", metadata=dict(metrics))

@@ -54,6 +54,14 @@ def test_scores_are_read_back_as_they_were(tmp_path: Path) -> None:
     assert read_scores(tmp_path / "scores.csv") == scores
 
 
+def test_the_published_mean_is_no_match_for_some_of_the_organs(tmp_path: Path) -> None:
+    every = ["liver", "right_kidney", "left_kidney", "spleen"]
+    write_run(tmp_path / "all", [scored(organ, "1", 0.8) for organ in every])
+    write_run(tmp_path / "some", [scored(organ, "1", 0.8) for organ in every[:2]])
+    assert cross_validate(find_runs(tmp_path / "all")).published["mean"] == 82.90
+    assert "mean" not in cross_validate(find_runs(tmp_path / "some")).published
+
+
 def test_mean_and_sd_are_over_runs(runs: Path) -> None:
     result = cross_validate(find_runs(runs))
     liver, mean = result.cells["dice"]["liver"], result.cells["dice"]["mean"]
@@ -78,7 +86,6 @@ def test_setting_2_joins_its_groups(tmp_path: Path) -> None:
     assert result.cells["dice"]["mean"].n_runs == 1, "fold 1 lacks an organ"
     assert result.cells["dice"]["mean"].mean == pytest.approx(0.7)
     assert result.about["exclusion"] == "any"
-    assert result.published["mean"] == 79.70
 
 
 @pytest.mark.parametrize("trained_on", ["sabs", None])
@@ -112,7 +119,7 @@ def test_files(runs: Path, tmp_path: Path) -> None:
     text = (tmp_path / "table.md").read_text()
     assert text == markdown(result)
     assert "| Dice % | 70.00 ± 14.14 | 60.00 ± 14.14 | 65.00 ± 0.00 |" in text
-    assert "| published Dice % | 81.42 | 76.09 | 82.90 |" in text
+    assert "| published Dice % | 81.42 | 76.09 |  |" in text
     assert "(1 undefined)" in text
     for line in ("- protocol: chunks", "- variant: paper", "- support: last"):
         assert line in text

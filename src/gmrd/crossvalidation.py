@@ -110,9 +110,17 @@ def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
         "distinct scored cases": len({case.case_id for run in runs for case in run.cases}),
     }
     cells = {name: _row(name, organs, list(by_place.values())) for name in SCORES}
-    same_data = shared.get("trained_on") == shared["data"]
-    published = published_dice(str(shared["data"]), int(shared["setting"])) if same_data else {}
-    return CrossValidation(about, cells, published)
+    return CrossValidation(about, cells, _comparable(shared, organs))
+
+
+def _comparable(shared: Mapping[str, Any], organs: Sequence[str]) -> dict[str, float]:
+    """Published Dice in per cent: of the same data only, and a mean of the same organs only."""
+    if shared.get("trained_on") != shared["data"]:
+        return {}
+    published = dict(published_dice(str(shared["data"]), int(shared["setting"])))
+    if not published.keys() - {"mean"} <= set(organs):
+        published.pop("mean", None)
+    return published
 
 
 def _row(name: str, organs: list[str], places: list[list[ScoredCase]]) -> dict[str, Cell]:

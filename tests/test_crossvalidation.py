@@ -86,6 +86,12 @@ def test_setting_2_joins_its_groups(tmp_path: Path) -> None:
     assert result.cells["dice"]["mean"].n_runs == 1, "fold 1 lacks an organ"
     assert result.cells["dice"]["mean"].mean == pytest.approx(0.7)
     assert result.about["exclusion"] == "any"
+    assert result.published == {
+        "liver": 80.25,
+        "right_kidney": 86.66,
+        "left_kidney": 78.65,
+        "spleen": 73.25,
+    }
 
 
 @pytest.mark.parametrize("trained_on", ["sabs", None])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from gmrd.nn import GMRD, build_network
 
 # As in the commands that tests start: trainings are compared with theirs bit for bit.
 torch.set_num_threads(1)
+
+RunHere = Callable[..., int | str]
 
 
 def _real(folder: str) -> Path:
@@ -46,6 +50,34 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("phantom")
     make_phantom(root, n_cases=6, seed=0, size=64)
     return root
+
+
+@pytest.fixture
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunHere]:
+    """Runs ``gmrd-name *overrides`` in this process and an empty folder; returns its status.
+
+    Hydra gives the root logger a handler on a file of every run's folder. They are closed and
+    taken back with the test, as is its folder: what a later test logs must not go there.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    monkeypatch.chdir(tmp_path)
+    handlers, level = logging.root.handlers[:], logging.root.level
+
+    def run(name: str, *overrides: str) -> int | str:
+        monkeypatch.setattr("sys.argv", [f"gmrd-{name}", *overrides])
+        GlobalHydra.instance().clear()
+        try:
+            importlib.import_module(f"gmrd.cli.{name}").main()
+        except SystemExit as ended:
+            return ended.code or 0
+        return 0
+
+    yield run
+    for handler in set(logging.root.handlers) - set(handlers):
+        handler.close()
+    logging.root.handlers[:], logging.root.level = handlers, level
+    GlobalHydra.instance().clear()
 
 
 @pytest.fixture(scope="session")

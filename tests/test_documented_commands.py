@@ -7,12 +7,10 @@ work tiny. What cannot run here is listed with the reason, and at least its sett
 
 from __future__ import annotations
 
-import importlib
-import logging
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -26,6 +24,7 @@ from gmrd.nn import GMRD
 from gmrd.nn.checkpoint import to_public
 
 from .cli.conftest import TINY as TINY_TRAINING
+from .conftest import RunHere
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -162,10 +161,8 @@ def trained() -> set[str]:
 
 
 @pytest.fixture
-def newcomer(
-    belongings: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
-    """A folder with the belongings, to stand in; logging is put back afterwards."""
+def newcomer(belongings: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the belongings, to stand in."""
     for name, source in belongings.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy
@@ -173,30 +170,20 @@ def newcomer(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("GMRD_CACHE", str(tmp_path / "cache"))
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield tmp_path
-    logging.root.handlers[:], logging.root.level = handlers, level
-    GlobalHydra.instance().clear()
+    return tmp_path
 
 
-def _run(line: str, monkeypatch: pytest.MonkeyPatch) -> int | str | None:
-    """Run a command in this process, with what makes it tiny; returns its exit status."""
+def made_tiny(line: str) -> list[str]:
+    """A command's words, with what makes its work small."""
     name, *given = shlex.split(line)
     keys = {argument.split("=")[0] for argument in given}
     tiny = [o for o in TINY.get(name, ()) if o.split("=")[0].lstrip("+~") not in keys]
-    monkeypatch.setattr("sys.argv", [name, *given, *tiny])
-    GlobalHydra.instance().clear()
-    program = importlib.import_module(f"gmrd.cli.{name.removeprefix('gmrd-')}")
-    try:
-        program.main()
-    except SystemExit as ended:
-        return ended.code
-    return 0
+    return [name.removeprefix("gmrd-"), *given, *tiny]
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
 def test_a_page_runs_from_top_to_bottom(
-    page: Path, newcomer: Path, trained: set[str], monkeypatch: pytest.MonkeyPatch
+    page: Path, newcomer: Path, trained: set[str], run_here: RunHere
 ) -> None:
     for line in dict.fromkeys(effective(line) for line in shown(page) if is_run(line)):
         if line in trained:
@@ -205,7 +192,7 @@ def test_a_page_runs_from_top_to_bottom(
             shutil.rmtree("DATA")  # this makes it
         if line.startswith(("gmrd-train", "gmrd-crossval")):
             trained.add(line)
-        assert not _run(line, monkeypatch), f"{page.name}: {line}"
+        assert run_here(*made_tiny(line)) == 0, f"{page.name}: {line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

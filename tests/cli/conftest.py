@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,7 +53,6 @@ class At(Callback):
 
 Train = Callable[..., tuple[dict[str, float], GMRDModule]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
-RunHere = Callable[..., int | str | None]
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -109,25 +106,3 @@ def command(tiny: tuple[str, ...], tmp_path: Path) -> Command:
         )
 
     return run
-
-
-@pytest.fixture
-def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunHere]:
-    """Runs ``gmrd-name *overrides`` in this process and an empty folder; returns its status."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    monkeypatch.chdir(tmp_path)
-    handlers, level = logging.root.handlers[:], logging.root.level
-
-    def run(name: str, *overrides: str) -> int | str | None:
-        monkeypatch.setattr("sys.argv", [f"gmrd-{name}", *overrides])
-        GlobalHydra.instance().clear()
-        try:
-            importlib.import_module(f"gmrd.cli.{name}").main()
-        except SystemExit as ended:
-            return ended.code
-        return 0
-
-    yield run
-    logging.root.handlers[:], logging.root.level = handlers, level
-    GlobalHydra.instance().clear()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Command, RunHere
+from ..conftest import RunHere
+from .conftest import Command
 
 
 def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_path: Path) -> None:

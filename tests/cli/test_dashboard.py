@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from ..conftest import RunHere
+
 
 def test_the_workspace_shows_what_is_logged() -> None:
     pytest.importorskip("wandb_workspaces", reason="the extra gmrd[dashboard]")
@@ -35,7 +37,11 @@ def test_what_is_shown_is_what_the_code_logs() -> None:
     ("entity", "said"), [("", "entity is empty"), ("someone", "needs an account (`wandb login`)")]
 )
 def test_what_is_missing_to_send_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], entity: str, said: str
+    run_here: RunHere,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    entity: str,
+    said: str,
 ) -> None:
     import wandb
 
@@ -45,8 +51,5 @@ def test_what_is_missing_to_send_is_said(
         raise wandb.errors.UsageError("No API key configured.")
 
     monkeypatch.setattr(dashboard, "workspace", lambda *_: SimpleNamespace(save=refuse))
-    monkeypatch.setattr("sys.argv", ["gmrd-dashboard", f"entity={entity}"])
-    with pytest.raises(SystemExit) as end:
-        dashboard.main()
-    assert end.value.code == 2
+    assert run_here("dashboard", f"entity={entity}") == 2
     assert said in " ".join(capsys.readouterr().err.split())

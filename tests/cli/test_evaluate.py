@@ -12,7 +12,8 @@ import pytest
 
 from gmrd.weights import packaged
 
-from .conftest import RunHere, Train
+from ..conftest import RunHere
+from .conftest import Train
 
 OUT = Path("out")
 

@@ -16,14 +16,14 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from gmrd.cli.prepare import main, prepare
+from gmrd.cli.prepare import prepare
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
 from gmrd.data.volume import read_image
 from gmrd.errors import InputError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data_module"))
-from raw_data import write_dicom_series, write_masks
+from ..conftest import RunHere
+from ..data_module.raw_data import write_dicom_series, write_masks
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_killed_run_is_taken_up(prepared: Path, download: Path, tmp_path: Path
     process = subprocess.Popen(
         [sys.executable, "-m", "gmrd.cli.prepare", *arguments], cwd=tmp_path, start_new_session=True
     )
-    while not (records := sorted(root.glob("prepared/*.json"))) and process.poll() is None:
+    while not list(root.glob("prepared/[!.]*.json")) and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -172,13 +172,9 @@ def test_refusals(download: Path, tmp_path: Path) -> None:
 
 
 def test_command_explains_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_here: RunHere, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["gmrd-prepare", f"root={tmp_path}", f"source={tmp_path}"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
+    assert run_here("prepare", f"root={tmp_path}", f"source={tmp_path}") == 2
     message = capsys.readouterr().err
     assert "Set source to" in " ".join(message.split())
     assert "Traceback" not in message

@@ -14,11 +14,11 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from gmrd.cli.prepare import main
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
 from gmrd.data.volume import read_image
 
+from ..conftest import RunHere
 from . import raw_data
 from .published import Published, Spacing, published_ct, published_mri
 
@@ -120,7 +120,7 @@ def prepared(
     request: pytest.FixtureRequest,
     pixels: dict[str, list[Pixels]],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run_here: RunHere,
 ) -> tuple[str, Path, list[Pixels]]:
     """A download written and the command run on it: its name, the root, the raw pixels."""
     name: str = request.param
@@ -129,15 +129,19 @@ def prepared(
     raw = [(image, np.where(np.isin(label, download.classes), label, 0)) for image, label in raw]
     for case, (image, label) in zip(download.cases, raw, strict=True):
         download.write(tmp_path / "source", case, image, label, download.spacing)
-    monkeypatch.chdir(tmp_path)
-    arguments = [f"data={name}", f"source={tmp_path / 'source'}", f"root={tmp_path / 'root'}"]
-    monkeypatch.setattr("sys.argv", ["gmrd-prepare", *arguments, "n_jobs=1"])
-    main()
+    assert run_here("prepare", *_arguments(name, tmp_path)) == 0
     return name, tmp_path / "root", raw
 
 
+def _arguments(name: str, folder: Path) -> list[str]:
+    return [f"data={name}", f"source={folder / 'source'}", f"root={folder / 'root'}", "n_jobs=1"]
+
+
 def test_layout(
-    prepared: tuple[str, Path, list[Pixels]], capsys: pytest.CaptureFixture[str]
+    prepared: tuple[str, Path, list[Pixels]],
+    tmp_path: Path,
+    run_here: RunHere,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     name, root, raw = prepared
     data = _data_set(name, root)
@@ -145,7 +149,7 @@ def test_layout(
     for case, pixels in zip(data.cases, raw, strict=True):
         _check_against_published(DOWNLOADS[name], data, root, case.case_id, pixels)
     _check_manifest(name, root)
-    main()
+    assert run_here("prepare", *_arguments(name, tmp_path)) == 0
     assert "nothing to do" in capsys.readouterr().out
 
 

@@ -100,10 +100,10 @@ class Evaluator:
 
     def chunks(self, query: Volume, supports: Sequence[Volume], class_id: int) -> list[Chunk]:
         """Pair parts of the query with the support slices at the same part of each support."""
-        labels = [_mask(support, class_id) for support in supports]
+        labels = [support.mask(class_id) for support in supports]
         chosen = [support_slices(mask, self.n_chunks) for mask in labels]
         parts = (
-            query_chunks(_mask(query, class_id), self.n_chunks)
+            query_chunks(query.mask(class_id), self.n_chunks)
             if self.protocol == "chunks"
             else _parts_by_height(chosen[0], len(supports[0].image), len(query.image))
         )
@@ -123,7 +123,7 @@ class Evaluator:
     def _score(
         self, method: str, case: EvaluationCase, class_id: int, probability: NDArray[np.float32]
     ) -> ScoredCase:
-        truth = _mask(case.query, class_id)
+        truth = case.query.mask(class_id)
         return ScoredCase(
             method=method,
             organ=self.classes[class_id],
@@ -148,13 +148,6 @@ def prediction_path(folder: Path, case_id: str, organ: str) -> Path:
 def save_prediction(path: Path, query: Volume, probability: NDArray[np.float32]) -> None:
     """Write the mask that is scored with the query's affine."""
     save_like(path, (probability > THRESHOLD).astype(np.uint8), query.affine)
-
-
-def _mask(volume: Volume, class_id: int) -> NDArray[np.bool_]:
-    if volume.label is None:
-        raise ValueError(f"case {volume.case_id} has no label to take class {class_id} from")
-    mask: NDArray[np.bool_] = volume.label == class_id
-    return mask
 
 
 def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:

@@ -77,7 +77,7 @@ def write_tables(result: CrossValidation, folder: Path) -> None:
     """Write ``table.md``, ``table.csv`` (a row per score and organ) and ``table.json``."""
     with replacing(folder / "table.md") as temporary:
         temporary.write_text(markdown(result))
-    record = {
+    content = {
         "about": dict(result.about),
         "scores": {
             name: {organ: _plain(cell) for organ, cell in row.items()}
@@ -86,16 +86,16 @@ def write_tables(result: CrossValidation, folder: Path) -> None:
         "published_dice_per_cent": dict(result.published),
     }
     with replacing(folder / "table.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
     with replacing(folder / "table.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*_record(result, "dice", "mean")])
+        writer = csv.DictWriter(file, [*record(result, "dice", "mean")])
         writer.writeheader()
         for name, row in result.cells.items():
-            writer.writerows(_record(result, name, organ) for organ in row)
+            writer.writerows(record(result, name, organ) for organ in row)
 
 
-def _record(result: CrossValidation, name: str, organ: str) -> dict[str, object]:
-    """A row of ``table.csv``, which says by itself what it is of."""
+def record(result: CrossValidation, name: str, organ: str) -> dict[str, object]:
+    """One score of one organ as a row that says by itself what it is of."""
     published = result.published.get(organ) if name == "dice" else None
     return {
         "score": name, "organ": organ, **_plain(result.cells[name][organ]),

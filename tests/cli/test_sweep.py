@@ -21,6 +21,7 @@ from gmrd.cli import sweep
 from gmrd.cli.strategy import refuse_ddp_in_multirun
 from gmrd.errors import InputError
 
+from ..test_crossvalidation import scored, write_run
 from .conftest import Command
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -41,13 +42,12 @@ def test_a_failed_job_does_not_end_the_sweep(
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the extra gmrd[sweep]")
         side_by_side = ("hparams_search=joblib",)
-    folder = tmp_path / "sweep"
     run = command(
-        "gmrd.cli.train", *QUICK, *side_by_side, "fold=99,0", "objective=train/loss",
-        f"hydra.sweep.dir={folder}", "-m",
+        "gmrd.cli.train", *QUICK, *side_by_side, "fold=99,0", "objective=train/loss", "-m",
     )  # fmt: skip
     assert run.returncode != 0
     assert "Jobs: 2, failed: 1" in run.stdout
+    (folder,) = (tmp_path / "runs/multirun").iterdir()
     rows = list(csv.DictReader((folder / "sweep.csv").open()))
     assert [row["status"] for row in rows] == ["failed", "completed"]
     assert "fold=99" in rows[0]["overrides"]
@@ -69,7 +69,7 @@ def job(folder: Path, mode: RunMode = RunMode.MULTIRUN) -> Any:
 def test_a_job_that_never_ends_is_listed(tmp_path: Path) -> None:
     sweep.SweepLog().on_job_start(job(tmp_path))
     assert sweep.read_jobs(tmp_path) == [
-        {"job": 3, "overrides": ["fold=1"], "status": "did not end"}
+        {"job": 3, "overrides": ["fold=1"], "status": "did not end", "folder": str(tmp_path)}
     ]
     assert "failed: 1" in str(sweep.jobs_table(sweep.read_jobs(tmp_path)).title)
 
@@ -147,16 +147,43 @@ def test_an_optuna_study_is_taken_up_again(command: Command, tmp_path: Path) -> 
 def test_folds_of_a_multirun_are_gathered(command: Command, tmp_path: Path) -> None:
     run = command(
         "gmrd.cli.train", "fold=0,1", "trainer.max_steps=1", "~callbacks.pictures",
-        "trainer.limit_val_batches=0", "objective=val/none", f"hydra.sweep.dir={tmp_path}/sweep",
-        "-m",
+        "trainer.limit_val_batches=0", "objective=val/none", "-m",
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]
     (note,) = {line for line in run.stdout.splitlines() if line.startswith("note:")}
     assert note.startswith("note: objective=val/none is none of ")
     assert "test/dice," in note
-    table = json.loads((tmp_path / "sweep/table.json").read_text())
+    (folder,) = (tmp_path / "runs/multirun").iterdir()
+    table = json.loads((folder / "table.json").read_text())
     assert (table["about"]["folds"], table["about"]["distinct scored cases"]) == ("0 1", 4)
-    assert "data:image/png;base64" in (tmp_path / "sweep/report.html").read_text()
+    assert "data:image/png;base64" in (folder / "report.html").read_text()
+
+
+def test_conditions_are_compared_each_over_its_folds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """An ablation of two folds: a row for each condition that was scored."""
+    choices = ("mamp", 0), ("mamp", 1), ("cosine", 0), ("cosine", 1), ("neither", 0)
+    for number, (prediction, fold) in enumerate(choices):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        overrides = ["data=chaost2", f"fold={fold}", f"model.network.prediction={prediction}"]
+        status = "failed" if prediction == "neither" else "completed"
+        record = {"job": number, "overrides": overrides, "status": status}
+        (folder / "job.json").write_text(json.dumps(record))
+        if status == "completed":
+            case = scored("liver", str(fold), 0.8 - 0.1 * fold - 0.2 * (prediction == "cosine"))
+            write_run(folder, [case], fold=fold)
+    monkeypatch.setattr(sweep.SweepLog, "folder", tmp_path)
+    sweep.show_sweep()
+    assert "Jobs: 5, failed: 1" in capsys.readouterr().out
+    rows = csv.DictReader((tmp_path / "comparison.csv").open())
+    dice = {r["condition"]: r for r in rows if (r["score"], r["organ"]) == ("dice", "liver")}
+    assert {name: float(row["mean"]) for name, row in dice.items()} == pytest.approx(
+        {"model.network.prediction=mamp": 0.75, "model.network.prediction=cosine": 0.55}
+    )
+    assert {row["folds"] for row in dice.values()} == {"0 1"}
+    assert not (tmp_path / "table.csv").exists()
 
 
 PICKLED = """

@@ -18,6 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
+from rich.markup import escape
 
 from gmrd.errors import InputError
 
@@ -121,4 +122,4 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, MissingMandatoryValue):
         key = getattr(error, "full_key", None) or str(error).rsplit(" ", 1)[-1]
         return f"{key} is not set: add {key}=... to the command"
-    return str(error).replace("[", r"\[")
+    return escape(str(error))

@@ -61,8 +61,7 @@ def score_fold(
         network.eval().to(evaluator.device)
     scores: list[ScoredCase] = []
     found = evaluator.score(methods, datamodule.evaluation_cases())
-    n_supports = 0 if datamodule.support == "rotate" else datamodule.n_shot
-    n_queries = len(datamodule.test_cases) - n_supports
+    n_queries = len(datamodule.evaluation_plan())
     for case, by_method, of_case in track(found, "Scoring cases", n_queries, console=console):
         scores += of_case
         assert case.query.label is not None  # the evaluator has scored it

@@ -1,7 +1,9 @@
-"""Finished runs gathered: one table, its files, and the page of cases."""
+"""Finished runs gathered: one table, its files and the page of cases; or conditions compared."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from gmrd import comparison
 from gmrd.crossvalidation import FinishedRun, cross_validate, find_runs
+from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.volume import read_image
 from gmrd.evaluation import prediction_path
 from gmrd.report import Panel, cases_figure, panel, ranked, write_page
@@ -33,12 +37,24 @@ def gather(source: Path, out: Path, *, with_page: bool) -> None:
         console.print(f"Page: {page}")
 
 
+def compare(conditions: Mapping[str, Sequence[Path]], out: Path) -> None:
+    """Print and write a row of Dice for each condition from the runs in its folders."""
+    results = {
+        condition: cross_validate([run for folder in folders for run in find_runs(folder)])
+        for condition, folders in conditions.items()
+    }
+    comparison.write_comparison(results, out)
+    console.print(comparison.rich_table(results))
+    console.print(f"Comparison: {out}/comparison.md, .csv")
+
+
 def panels_of(runs: list[FinishedRun]) -> dict[str, list[Panel]]:
     """For every organ its best, median and worst case; organs without predictions are left out."""
     organs = dict.fromkeys(case.organ for run in runs for case in run.cases)
+    data_of = cache(_scored_data)
     found = {
         organ: [
-            _panel(run, case, f"{spoken(organ)}, {rank}: case {case.case_id}")
+            _panel(data_of(run.folder), run, case, f"{spoken(organ)}, {rank}: case {case.case_id}")
             for rank, (run, case) in ranked(runs, organ).items()
             if _prediction(run, case).is_file()
         ]
@@ -51,12 +67,17 @@ def _prediction(run: FinishedRun, case: ScoredCase) -> Path:
     return prediction_path(run.folder, case.case_id, case.organ)
 
 
-def _panel(run: FinishedRun, case: ScoredCase, title: str) -> Panel:
-    cfg: Any = OmegaConf.load(run.folder / "config.yaml")
-    data = instantiate(cfg.get("evaluation_data") or cfg.data)
+def _scored_data(folder: Path) -> EpisodeDataModule:
+    """The data that a run was scored on."""
+    cfg: Any = OmegaConf.load(folder / "config.yaml")
+    data: EpisodeDataModule = instantiate(cfg.get("evaluation_data") or cfg.data)
+    return data
+
+
+def _panel(data: EpisodeDataModule, run: FinishedRun, case: ScoredCase, title: str) -> Panel:
     query = next(found for found in data.test_cases if found.case_id == case.case_id)
     volume = data.volume(query)
     class_id = next(key for key, name in data.classes.items() if name == case.organ)
     prediction = read_image(_prediction(run, case))[0]
     title = f"{title}\nDice {100 * case.score.dice:.1f}"
-    return panel(title, volume.image, volume.label == class_id, prediction > 0, volume.affine)
+    return panel(title, volume.image, volume.mask(class_id), prediction > 0, volume.affine)

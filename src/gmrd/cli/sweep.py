@@ -13,10 +13,11 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gmrd.atomic import replacing
-from gmrd.cli.gather import gather
+from gmrd.cli.gather import compare, gather
 from gmrd.errors import InputError
 
 FILE = "job.json"
@@ -25,9 +26,6 @@ SQLITE = "sqlite:///"
 
 PLACE = ("fold", "seed", "data.group")
 """Overrides that name a training's place in a cross-validation."""
-
-BRACKET = r"\["
-"""An opening bracket that the console prints as it is."""
 
 console = Console()
 
@@ -90,7 +88,8 @@ def _take_up_study(sweeper: DictConfig) -> None:
 def show_sweep() -> None:
     """After a multirun, print its jobs and write ``sweep.csv``; after a single run, nothing.
 
-    Jobs that differ in fold, seed and group alone are gathered like those of gmrd-crossval.
+    Jobs that differ in fold, seed and group alone are gathered like those of gmrd-crossval; if
+    they differ in more, as ablations do, there is a row for each condition.
     """
     if SweepLog.folder is None or not SweepLog.folder.is_dir():
         return
@@ -98,27 +97,38 @@ def show_sweep() -> None:
     write_jobs(jobs, SweepLog.folder / "sweep.csv")
     console.print(jobs_table(jobs))
     console.print(f"The sweep's folder: {SweepLog.folder}")
-    scored = next(SweepLog.folder.rglob("summary.json"), None)
-    if scored is not None and all(map(_is_a_place, own_overrides(jobs))):
-        try:
+    conditions = scored_conditions(jobs)
+    try:
+        if len(conditions) > 1:
+            compare(conditions, SweepLog.folder)
+        elif conditions:
             gather(SweepLog.folder, SweepLog.folder, with_page=True)
-        except InputError as error:
-            console.print(f"[yellow]no table:[/] {str(error).replace('[', BRACKET)}")
+    except InputError as error:
+        console.print(f"[yellow]no table:[/] {escape(str(error))}")
 
 
-def _is_a_place(overrides: list[str]) -> bool:
-    return all(override.split("=")[0] in PLACE for override in overrides)
+def scored_conditions(jobs: list[dict[str, Any]]) -> dict[str, list[Path]]:
+    """The folders of the jobs that were scored, by what they do not share beside their place."""
+    conditions: dict[str, list[Path]] = {}
+    for job, own in zip(jobs, own_overrides(jobs), strict=True):
+        folder = Path(job["folder"])
+        if (folder / "summary.json").is_file():
+            condition = " ".join(o for o in own if o.split("=")[0] not in PLACE)
+            conditions.setdefault(condition, []).append(folder)
+    return conditions
 
 
 def read_jobs(folder: Path) -> list[dict[str, Any]]:
-    """The jobs of a sweep by number."""
-    jobs = [json.loads(path.read_text()) for path in folder.rglob(FILE)]
+    """The jobs of a sweep by number, with their folders."""
+    jobs = [
+        json.loads(path.read_text()) | {"folder": str(path.parent)} for path in folder.rglob(FILE)
+    ]
     return sorted(jobs, key=lambda job: int(job["job"]))
 
 
 def write_jobs(jobs: list[dict[str, Any]], path: Path) -> None:
     """Write a row a job."""
-    columns = ["job", "status", "result", "seconds", "overrides", "error"]
+    columns = ["job", "status", "result", "seconds", "overrides", "folder", "error"]
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
@@ -141,5 +151,5 @@ def jobs_table(jobs: list[dict[str, Any]]) -> Table:
         result = "" if job.get("result") is None else f"{float(job['result']):.4f}"
         status = job["status"] + (f": {job['error']}" if "error" in job else "")
         seconds = str(job.get("seconds", ""))
-        table.add_row(str(job["job"]), " ".join(own), result, seconds, status.replace("[", BRACKET))
+        table.add_row(str(job["job"]), escape(" ".join(own)), result, seconds, escape(status))
     return table

@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int32, Num, Shaped, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, Num, Shaped, UInt8
 from monai.data import NibabelReader
 
 from gmrd.atomic import replacing
@@ -42,6 +42,17 @@ class Volume:
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size (z, y, x) in millimetres."""
         return spacing_of(self.affine)
+
+    def mask(self, class_id: int) -> Bool[np.ndarray, "z y x"]:
+        """Where the ground truth is of a class.
+
+        Raises:
+            ValueError: the volume has no ground truth.
+        """
+        if self.label is None:
+            raise ValueError(f"case {self.case_id} has no label to take class {class_id} from")
+        found: Bool[np.ndarray, "z y x"] = self.label == class_id
+        return found
 
 
 def spacing_of(affine: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:

@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from gmrd.module import GMRDModule
 from gmrd.nn import GMRD, build_network
 
 # As in the commands that tests start: trainings are compared with theirs bit for bit.
 torch.set_num_threads(1)
+
+# The same examples every time, on a machine that may be busy with something else.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 RunHere = Callable[..., int | str]
 

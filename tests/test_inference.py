@@ -51,7 +51,7 @@ def test_every_slice_gets_its_chunk_and_its_own_grid(image_size: int) -> None:
     assert found[1].shape == (6, 8, 8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     parts=st.lists(st.integers(0, 2), min_size=1, max_size=12),
     others=st.lists(st.integers(0, 2), min_size=1, max_size=12),

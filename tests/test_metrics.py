@@ -62,7 +62,7 @@ def test_shapes_must_agree() -> None:
         overlap_scores(np.ones((1, 2, 2), dtype=bool), np.ones((1, 2, 3), dtype=bool))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(MASKS, MASKS)
 def test_scores_are_symmetric_and_consistent(first: np.ndarray, second: np.ndarray) -> None:
     if not (first.any() and second.any()):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmrd.data.augmentation import Augmentation
@@ -183,7 +183,7 @@ def test_collate_keeps_order_and_emptiness(make_data: MakeData) -> None:
     assert not batch.any_empty_support
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     st.integers(1, 12),
     st.integers(1, 4),

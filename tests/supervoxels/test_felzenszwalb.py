@@ -15,7 +15,7 @@ from gmrd import _core
 from gmrd.supervoxels import felzenszwalb
 
 Segment = Callable[..., NDArray[np.int32]]
-HYPOTHESIS = settings(max_examples=40, deadline=None, derandomize=True)
+
 
 GREYS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], NDArray[Any]]] = {
     "two values": lambda rng, shape: rng.integers(0, 2, shape) * 255.0,
@@ -34,7 +34,7 @@ def greys(request: pytest.FixtureRequest) -> Callable[..., NDArray[Any]]:
     return GREYS[request.param]
 
 
-@HYPOTHESIS
+@settings(max_examples=40)
 @given(data=st.data())
 def test_equals_the_slow_reference(
     reference: Segment, greys: Callable[..., NDArray[Any]], data: st.DataObject

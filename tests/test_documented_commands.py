@@ -121,7 +121,7 @@ def belongings(
 def _chaos(source: Path, scans: Path) -> Path:
     """The phantom as CHAOS is downloaded."""
     pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
-    from .data_module.raw_data import write_chaost2
+    from .data.raw_data import write_chaost2
 
     for case in range(1, 7):
         image, label = (

@@ -23,7 +23,7 @@ from gmrd.data.volume import read_image
 from gmrd.errors import InputError
 
 from ..conftest import RunHere
-from ..data_module.raw_data import write_dicom_series, write_masks
+from ..data.raw_data import write_dicom_series, write_masks
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from gmrd.types import Episode
 
-DATA = Path(__file__).parents[1] / "data"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden(variant: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The measured results of a variant: numbers, and subsampled arrays."""
-    facts = json.loads((DATA / f"network_{variant}.json").read_text())
-    with np.load(DATA / f"network_{variant}.npz") as arrays:
+    facts = json.loads((GOLDEN / f"network_{variant}.json").read_text())
+    with np.load(GOLDEN / f"network_{variant}.npz") as arrays:
         return facts, dict(arrays)
 
 

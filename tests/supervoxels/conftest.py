@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-DATA = Path(__file__).parent.parent / "data"
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 DIRECTIONS = [(0, 1, 0), (0, 1, 1), (0, 0, 1), (0, 1, -1), (1, 1, 0), (1, 1, 1), (1, 0, 1)]
 DIRECTIONS += [(1, -1, 0), (1, -1, -1), (1, 0, -1), (1, 1, -1), (1, -1, 1), (1, 0, 0)]
@@ -80,10 +80,10 @@ def reference() -> Segment:
 
 @pytest.fixture(scope="session")
 def small() -> dict[str, NDArray[Any]]:
-    with np.load(DATA / "supervoxels_small.npz") as arrays:
+    with np.load(GOLDEN / "supervoxels_small.npz") as arrays:
         return dict(arrays)
 
 
 @pytest.fixture(scope="session")
 def hashes() -> dict[str, dict[str, Any]]:
-    return json.loads((DATA / "supervoxels_chaost2.json").read_text())
+    return json.loads((GOLDEN / "supervoxels_chaost2.json").read_text())

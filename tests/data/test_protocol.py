@@ -23,7 +23,7 @@ from gmrd.data.protocol import (
 from gmrd.data.volume import load_volume
 from gmrd.errors import InputError
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "protocol_chaost2.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "protocol_chaost2.json").read_text())
 IDS = [str(case) for case in GOLDEN["case_ids_sorted_numerically"]]
 FOLDER = "chaos_MR_T2_normalized"
 SUPPORT_KEY, CHUNK_KEY = "support_slices_z_for_3_chunks", "query_chunk_bounds_for_3_chunks"

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gmrd.crossvalidation import cross_validate, find_runs
+from gmrd.crossvalidation import Cell, cross_validate, find_runs
 from gmrd.errors import InputError
 from gmrd.metrics import CaseScore
 from gmrd.report import cases_figure, panel, ranked, write_page
 from gmrd.results import ScoredCase, read_scores, write_scores
-from gmrd.tables import markdown, write_tables
+from gmrd.tables import cell_text, markdown, write_tables
 
 ABOUT = {
     "data": "chaost2", "trained_on": "chaost2", "setting": 1, "protocol": "chunks", "chunks": 3,
@@ -112,6 +112,11 @@ def test_runs_that_do_not_belong_together(
     write_run(runs / "c", [scored("liver", "5", 0.8)], **about)
     with pytest.raises(InputError, match=message):
         cross_validate(find_runs(runs))
+
+
+def test_a_score_that_no_case_has_says_of_how_many() -> None:
+    nothing = Cell(float("nan"), float("nan"), 0, undefined=8)
+    assert cell_text(nothing, 1.0) == "– (8 undefined)"
 
 
 def test_no_run(tmp_path: Path) -> None:

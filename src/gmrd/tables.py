@@ -37,9 +37,7 @@ def rows(result: CrossValidation) -> list[list[str]]:
 
 def cell_text(cell: Cell, factor: float) -> str:
     """Mean ± sd, and how many cases have no such score."""
-    if np.isnan(cell.mean):
-        return "–"
-    text = f"{factor * cell.mean:.2f}"
+    text = "–" if np.isnan(cell.mean) else f"{factor * cell.mean:.2f}"
     if not np.isnan(cell.sd):
         text += f" ± {factor * cell.sd:.2f}"
     return text + (f" ({cell.undefined} undefined)" if cell.undefined else "")

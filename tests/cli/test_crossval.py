@@ -13,11 +13,14 @@ from .conftest import Command
 
 def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run = command("gmrd.cli.crossval", "folds=[99,1]", f"out={out}", "trainer.max_steps=1")
+    broken = out / "seed_0/fold_0/group_0/checkpoints/last.ckpt"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"half a file")
+    run = command("gmrd.cli.crossval", "folds=[0,1]", f"out={out}", "trainer.max_steps=1")
     assert run.returncode == 1, run.stderr[-3000:]
-    assert "failed (status 2)" in " ".join(run.stdout.split())
-    log = (out / "seed_0/fold_99/group_0/output.log").read_text()
-    assert "fold=99 is out of range" in " ".join(log.split())
+    said = " ".join(run.stdout.split())
+    assert "failed (status 2)" in said
+    assert "last.ckpt" in said.split("failed (status 2)")[1], "the reason is not told"
     table = json.loads((out / "table.json").read_text())
     assert table["about"]["folds"] == "1"
     assert table["about"]["distinct scored cases"] == 2
@@ -37,6 +40,8 @@ def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_
         (("data.root=null",), "data.root is not set"),
         (("setting=2", "data.test_groups=[]"), "has no data.test_groups"),
         (("evaluate=false",), "use gmrd-train -m"),
+        (("seed=7",), "sets seed for every training: give seeds=[0] in its place"),
+        (("folds=[0,5]",), "fold=5 is out of range"),
     ],
 )
 def test_a_plan_that_cannot_work_begins_no_training(

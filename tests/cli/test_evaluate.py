@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -48,6 +49,11 @@ def test_scores_are_those_of_the_training_and_can_be_gathered(
     assert not (OUT / "report.html").exists()
     assert run_here("crossval", f"collect={OUT}") == 0
     assert "data:image/png;base64" in (OUT / "report.html").read_text()
+
+    config = OUT / "config.yaml"
+    config.write_text(re.sub(r"root: .*", "root: elsewhere", config.read_text()))
+    assert run_here("crossval", f"collect={OUT}") == 0, "without its data a run has no pictures"
+    assert "data:image/png;base64" not in (OUT / "report.html").read_text()
 
 
 def test_a_saved_mask_has_the_dice_that_is_reported(

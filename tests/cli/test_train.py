@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 from hydra.errors import InstantiationException
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from gmrd.errors import InputError
 from gmrd.module import load_module
 
-from .conftest import SIGNALLED, Command, Train
+from .conftest import SIGNALLED, Command, Train, environment
 
 QUIET = ("evaluate=false", "~callbacks.pictures", "trainer.limit_val_batches=0", "logger=csv")
 
@@ -155,6 +160,49 @@ def test_an_interrupt_takes_leave_in_a_sentence(command: Command, tmp_path: Path
     assert checkpoint(tmp_path / "run")["global_step"] == 4
 
 
+def test_an_interrupted_multirun_shows_what_was_finished(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+    run = command(
+        "gmrd.cli.train", *QUIET, "trainer.max_steps=5,6",
+        "+callbacks.signal._target_=signalled.At", "+callbacks.signal.step=5",
+        "+callbacks.signal.name=SIGINT", "objective=train/loss", "-m",
+    )  # fmt: skip
+    assert run.returncode == 130
+    assert "Jobs: 2, failed: 1" in run.stdout
+    (folder,) = (tmp_path / "runs/multirun").iterdir()
+    rows = list(csv.DictReader((folder / "sweep.csv").open()))
+    assert [row["status"] for row in rows] == ["completed", "did not end"]
+
+
+def test_a_signal_to_the_whole_group_ends_the_step_and_saves(
+    tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    """As ``timeout`` and schedulers send it: the workers that make episodes are not lost."""
+    endless = ("trainer.max_steps=1000000", "data.num_workers=2", f"hydra.run.dir={tmp_path}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gmrd.cli.train", *tiny, *QUIET, *endless],
+        env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while not (tmp_path / "checkpoints/last.ckpt").is_file() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
+    assert checkpoint(tmp_path)["global_step"] > 0
+
+
+def test_runs_of_one_second_have_a_folder_each() -> None:
+    def folder() -> str:
+        with initialize_config_module("gmrd.conf", version_base="1.3"):
+            cfg = compose("train", ["data=phantom"], return_hydra_config=True)
+        with open_dict(cfg):
+            cfg.hydra.runtime.choices = {"model": "gmrd"}
+        return str(cfg.hydra.run.dir)
+
+    assert len({folder() for _ in range(3)}) == 3
+
+
 def test_resuming_keeps_the_earlier_curves(train: Train, tmp_path: Path) -> None:
     train(tmp_path, *QUIET, "trainer.max_steps=2")
     train(tmp_path, *QUIET, "ckpt_path=auto", "trainer.max_steps=4")
@@ -183,6 +231,28 @@ def test_another_training_is_not_resumed(
     other = request.getfixturevalue("checkpoint")
     with pytest.raises(InputError, match=message):
         train(tmp_path, f"ckpt_path={other}", override)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("fold=1", "was trained with fold=0, here fold=1"), ("seed=5", "with seed=0, here seed=5")],
+)
+def test_another_training_s_data_are_not_gone_on_with(
+    train: Train, tmp_path: Path, override: str, message: str
+) -> None:
+    """The cases to be scored would have been seen, and the checkpoint would not say so."""
+    train(tmp_path, *QUIET, "trainer.max_steps=1")
+    with pytest.raises(InputError, match=message):
+        train(tmp_path, *QUIET, "ckpt_path=auto", override)
+
+
+def test_auto_says_where_it_begins(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, *QUIET, "trainer.max_steps=2", "ckpt_path=auto")
+    assert "last.ckpt yet: training from the start" in capsys.readouterr().out
+    train(tmp_path, *QUIET, "trainer.max_steps=3", "ckpt_path=auto")
+    assert "going on from step 2 of" in capsys.readouterr().out
 
 
 def test_a_folder_is_no_checkpoint(train: Train, tmp_path: Path) -> None:

@@ -110,6 +110,10 @@ def _hush_libraries() -> None:
 
 
 def _take_leave() -> None:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from gmrd.cli.sweep import show_sweep  # only a sweep needs all that a table needs
+
+        show_sweep()
     errors.print("interrupted: what was finished is kept", highlight=False)
     os._exit(130)  # at once: no waiting for pools and libraries to take leave
 

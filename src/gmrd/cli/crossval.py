@@ -18,8 +18,8 @@ from gmrd.errors import InputError
 OWN = ("folds", "seeds", "groups", "collect", "n_jobs", "devices", "page", "out")
 """Keys of this command that gmrd-train does not have."""
 
-SET = ("fold", "seed", "data.group", "ckpt_path")
-"""Keys that this command sets for every training."""
+SET = {"fold": "folds=[0]", "seed": "seeds=[0]", "data.group": "groups=[0]", "ckpt_path": "out=..."}
+"""Keys that this command sets for every training, and what to give in their place."""
 
 console = Console()
 
@@ -30,7 +30,7 @@ def plan(cfg: DictConfig, folder: Path, overrides: list[str]) -> list[Job]:
     Raises:
         InputError: there is nothing to train.
     """
-    given = [o for o in overrides if o.split("=")[0].lstrip("+~") not in (*OWN, *SET)]
+    given = [o for o in overrides if _key(o) not in OWN]
     n_groups = len(cfg.data.test_groups) if cfg.setting == 2 else 1
     groups = list(range(n_groups)) if cfg.groups is None else cfg.groups
     jobs = [
@@ -38,9 +38,9 @@ def plan(cfg: DictConfig, folder: Path, overrides: list[str]) -> list[Job]:
             folder=folder / f"seed_{seed}" / f"fold_{fold}" / f"group_{group}",
             overrides=(*given, f"seed={seed}", f"fold={fold}", f"data.group={group}"),
         )
-        for seed in cfg.seeds
-        for fold in cfg.folds
-        for group in groups
+        for seed in dict.fromkeys(cfg.seeds)
+        for fold in dict.fromkeys(cfg.folds)
+        for group in dict.fromkeys(groups)
     ]
     if not jobs:
         raise InputError(
@@ -48,6 +48,28 @@ def plan(cfg: DictConfig, folder: Path, overrides: list[str]) -> list[Job]:
             "least one of each"
         )
     return jobs
+
+
+def refuse_early(cfg: DictConfig, overrides: list[str]) -> None:
+    """Refuse, once and before any training, what all or one of them would refuse.
+
+    Raises:
+        InputError: data that cannot be read, a fold that does not exist, or a setting that this
+            command itself sets.
+    """
+    for override in overrides:
+        if _key(override) in SET:
+            raise InputError(
+                f"{override}: gmrd-crossval sets {_key(override)} for every training: give "
+                f"{SET[_key(override)]} in its place"
+            )
+    for settings in filter(None, (cfg.data, cfg.evaluation_data)):
+        for fold in cfg.folds:
+            _ = instantiate(settings, fold=fold).test_cases
+
+
+def _key(override: str) -> str:
+    return override.split("=")[0].lstrip("+~")
 
 
 @command("crossval")
@@ -59,13 +81,15 @@ def main(cfg: DictConfig) -> None:
         return
     if not cfg.evaluate:
         raise InputError("evaluate=false leaves no scores to make a table of: use gmrd-train -m")
-    instantiate(cfg.data)  # refuses, once and before any training, what all would refuse
-    jobs = plan(cfg, out, list(HydraConfig.get().overrides.task))
+    overrides = list(HydraConfig.get().overrides.task)
+    refuse_early(cfg, overrides)
+    jobs = plan(cfg, out, overrides)
     failed = run_jobs(jobs, n_jobs=cfg.n_jobs, devices=cfg.devices, console=console)
     if len(failed) < len(jobs):
         gather(out, out, with_page=cfg.page)
     for job, status in failed:
         console.print(f"[bold red]failed[/] (status {status}): {job.folder}, see {job.log}")
+        console.print(job.last_words, markup=False)
     if failed:
         sys.exit(1)
 

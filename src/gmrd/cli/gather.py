@@ -10,11 +10,13 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
+from rich.markup import escape
 
 from gmrd import comparison
 from gmrd.crossvalidation import FinishedRun, cross_validate, find_runs
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.volume import read_image
+from gmrd.errors import InputError
 from gmrd.evaluation import prediction_path
 from gmrd.report import Panel, cases_figure, panel, ranked, write_page
 from gmrd.results import ScoredCase
@@ -31,7 +33,11 @@ def gather(source: Path, out: Path, *, with_page: bool) -> None:
     console.print(rich_table(result))
     console.print(f"Tables: {out}/table.md, .csv, .json")
     if with_page:
-        panels = panels_of(runs)
+        try:
+            panels = panels_of(runs)
+        except InputError as error:  # the runs may come from another folder or machine
+            console.print(f"[yellow]no pictures of cases:[/] {escape(str(error))}")
+            panels = {}
         figure = cases_figure(panels, result.title) if panels else None
         page = write_page(result, runs, figure, out)
         console.print(f"Page: {page}")

@@ -34,6 +34,12 @@ class Job:
         return self.folder / "output.log"
 
     @property
+    def last_words(self) -> str:
+        """The end of what it printed."""
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.is_file() else []
+        return "\n".join([line for line in lines if line.strip()][-3:])
+
+    @property
     def finished(self) -> bool:
         """Whether the scores are there."""
         return (self.folder / "summary.json").is_file()

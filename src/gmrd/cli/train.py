@@ -13,11 +13,12 @@ from pytorch_lightning import seed_everything
 
 from gmrd.cli.console import command, construct
 from gmrd.cli.held_out import ScoreHeldOut, measured
+from gmrd.cli.occupancy import alone_in
 from gmrd.cli.resume import checkpoint_to_resume
 from gmrd.cli.strategy import passing_sigterm_on, refuse_ddp_in_multirun, refuse_missing_gpus
 from gmrd.cli.sweep import show_sweep
 from gmrd.data.scan_record import scan_record
-from gmrd.errors import refuse_below_one
+from gmrd.errors import InputError, refuse_below_one
 from gmrd.module import GMRDModule
 from gmrd.tracking import keep_old_metrics, save_config
 
@@ -33,11 +34,16 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     seed_everything(cfg.seed, workers=True, verbose=False)
     OmegaConf.resolve(cfg)  # a spawned process cannot ask Hydra
     output_dir = Path(HydraConfig.get().runtime.output_dir)
+    with alone_in(output_dir):
+        return _train(cfg, output_dir)
+
+
+def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDModule]:
     save_config(cfg, output_dir)
     datamodule = instantiate(cfg.data)
     scored = instantiate(cfg.evaluation_data) if cfg.evaluation_data else datamodule
     conclusion = ScoreHeldOut(cfg, scored, output_dir)
-    module = instantiate(cfg.model)
+    module = construct("model", cfg.model)
     module.hparams["scans"] = scan_record(datamodule)
     if cfg.compile:
         module.network.compile()
@@ -61,8 +67,16 @@ def members(cfg: DictConfig, group: str) -> list[Any]:
 def run(cfg: DictConfig) -> float | None:
     """One training; returns what sweepers optimise."""
     metrics, _ = train(cfg)
-    if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.objective not in metrics:
-        print(f"note: objective={cfg.objective} is none of {', '.join(sorted(metrics))}")
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN and cfg.objective not in metrics:
+        known = ", ".join(sorted(metrics))
+        if "direction" in hydra.sweeper:
+            raise InputError(
+                f"there is nothing to search by: objective={cfg.objective} is none of {known}. "
+                "val/ needs trainer.val_check_interval within trainer.max_steps, test/ needs "
+                "evaluate=true"
+            )
+        print(f"note: objective={cfg.objective} is none of {known}")
     return metrics.get(cfg.objective)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -56,7 +57,9 @@ class EpisodeLoader(DataLoader[Episode]):
     """
 
     def __init__(self, dataset: EpisodeDataset, **kwargs: Any) -> None:
-        super().__init__(dataset, collate_fn=collate_episodes, **kwargs)
+        super().__init__(
+            dataset, collate_fn=collate_episodes, worker_init_fn=_outlive_sigterm, **kwargs
+        )
 
     def __iter__(self) -> Iterator[Episode]:  # type: ignore[override]
         """Batches; what a worker refuses is passed on without its process's traceback."""
@@ -71,3 +74,11 @@ class EpisodeLoader(DataLoader[Episode]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to restore."""
+
+
+def _outlive_sigterm(worker: int) -> None:
+    """Schedulers signal a whole group: the training needs its workers to end the running step.
+
+    They end with it, or when it is killed.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

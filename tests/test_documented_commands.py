@@ -47,6 +47,7 @@ OTHERWISE = {
     "hydra.launcher.timeout_min=720": "",
     "model.network.pretrained=coco_deeplabv3": "",  # a download
     "fold=0,1,2,3,4": "fold=0",  # five trainings show no more than one
+    "trainer.max_steps=1000": "trainer.max_steps=2",  # minutes
 }
 """Arguments that are left out or replaced."""
 

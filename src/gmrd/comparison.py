@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from gmrd.atomic import replacing
-from gmrd.crossvalidation import Cell, CrossValidation
-from gmrd.tables import cell_text, record, spoken
+from gmrd.crossvalidation import CrossValidation
+from gmrd.tables import cell_text, published_texts, record, spoken
 
 Conditions = Mapping[str, CrossValidation]
 """What distinguishes a condition, and what came out of all its folds and seeds."""
@@ -38,13 +38,14 @@ def rows(conditions: Conditions) -> list[list[str]]:
     body = []
     for condition, result in conditions.items():
         own = [f"{name} {value}" for name, value in result.about.items() if name not in same]
-        known = result.cells["dice"] if len(result.organs) == len(organs) else _single(result)
+        known = dict(result.cells["dice"])
+        if len(known) < len(organs):
+            known.pop("mean")
         cells = [cell_text(known[organ], 100.0) if organ in known else "–" for organ in organs]
         body.append([", ".join([condition, *own]), *cells])
     published = next(iter(conditions.values())).published
     if published and all(result.published == published for result in conditions.values()):
-        figures = [published.get(organ) for organ in organs]
-        body.append(["published", *("" if v is None else f"{v:.2f}" for v in figures)])
+        body.append(["published", *published_texts(published, organs)])
     return body
 
 
@@ -80,10 +81,6 @@ def write_comparison(conditions: Conditions, folder: Path) -> None:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(records)
-
-
-def _single(result: CrossValidation) -> dict[str, Cell]:
-    return {organ: cell for organ, cell in result.cells["dice"].items() if organ != "mean"}
 
 
 def _organs(conditions: Conditions) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,9 +31,13 @@ def rows(result: CrossValidation) -> list[list[str]]:
         for name, heading, factor in SHOWN
     ]
     if result.published:
-        published = [result.published.get(organ) for organ in result.organs]
-        body.insert(1, ["published Dice %", *("" if v is None else f"{v:.2f}" for v in published)])
+        body.insert(1, ["published Dice %", *published_texts(result.published, result.organs)])
     return body
+
+
+def published_texts(published: Mapping[str, float], organs: Iterable[str]) -> list[str]:
+    """A text for each organ, empty where nothing is published."""
+    return [f"{published[organ]:.2f}" if organ in published else "" for organ in organs]
 
 
 def cell_text(cell: Cell, factor: float) -> str:

@@ -46,7 +46,7 @@ dashboard: install ## Make a Weights & Biases workspace of all runs: make dashbo
 	$(BIN)/gmrd-dashboard entity=$(ENTITY)
 
 docs: install ## Write the command reference from the configuration
-	$(BIN)/python -m gmrd.reference docs/commands.md
+	$(BIN)/python -m gmrd.cli.reference docs/commands.md
 
 wheel: ## Build the source archive (dist/) and a manylinux wheel (wheelhouse/)
 	$(PYTHON) -m venv build/tools

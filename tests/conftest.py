@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from hypothesis import HealthCheck, settings
 
 from gmrd.module import GMRDModule
 from gmrd.nn import GMRD, build_network
+from helpers.commands import TINY, Command, RunHere, Train, environment
+from helpers.scans import affine, ball, write
 
 # As in the commands that tests start: trainings are compared with theirs bit for bit.
 torch.set_num_threads(1)
@@ -23,8 +27,6 @@ settings.register_profile(
     "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("suite")
-
-RunHere = Callable[..., int | str]
 
 
 def _real(folder: str) -> Path:
@@ -132,3 +134,62 @@ def checkpoint(module: GMRDModule, tmp_path_factory: pytest.TempPathFactory) -> 
     content = {"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}
     torch.save(content, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Overrides of a tiny training on the phantom."""
+    cache = tmp_path_factory.mktemp("cache")
+    return (*TINY, f"data.root={phantom}", f"data.cache_dir={cache}")
+
+
+@pytest.fixture(scope="session")
+def train(tiny: tuple[str, ...]) -> Train:
+    """Trains in this process: ``train(folder, *overrides)``."""
+    from hydra import compose, initialize_config_module
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    from gmrd.cli.train import train as train_cfg
+
+    def run(folder: Path, *overrides: str) -> tuple[dict[str, float], GMRDModule]:
+        folder.mkdir(parents=True, exist_ok=True)
+        with initialize_config_module("gmrd.conf", version_base="1.3"):
+            cfg = compose("train", overrides=[*tiny, *overrides], return_hydra_config=True)
+        with open_dict(cfg):
+            cfg.hydra.runtime.output_dir = str(folder)
+            cfg.hydra.mode = "RUN"
+        HydraConfig.instance().set_config(cfg)
+        with open_dict(cfg):
+            del cfg.hydra
+        return train_cfg(cfg)
+
+    return run
+
+
+@pytest.fixture
+def command(tiny: tuple[str, ...], tmp_path: Path) -> Command:
+    """Runs ``python -m module *overrides`` in an empty folder, with extra modules on the path."""
+
+    def run(module: str, *overrides: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", module, *tiny, *overrides],
+            cwd=tmp_path,
+            env=environment(**{"PYTHONPATH": str(tmp_path), **variables}),
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+
+    return run
+
+
+@pytest.fixture
+def support(tmp_path: Path) -> tuple[Path, Path]:
+    image, label = ball(1)
+    folder = tmp_path / "support"
+    folder.mkdir()
+    return (
+        write(folder / "a.nii.gz", image, affine()),
+        write(folder / "a_seg.nii.gz", label, affine()),
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gmrd.reference import reference
+from gmrd.cli.reference import reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -17,7 +17,7 @@ NOT_OURS = {"operator torchvision::nms does not exist"}
 
 def test_the_command_reference_is_up_to_date() -> None:
     written = (ROOT / "docs" / "commands.md").read_text()
-    assert written == reference(), "run python -m gmrd.reference docs/commands.md"
+    assert written == reference(), "run python -m gmrd.cli.reference docs/commands.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -21,10 +21,9 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 
 from gmrd.nn import GMRD
-from gmrd.nn.checkpoint import to_public
-
-from .cli.conftest import TINY as TINY_TRAINING
-from .conftest import RunHere
+from gmrd.nn.research_format import to_public
+from helpers.commands import TINY as TINY_TRAINING
+from helpers.commands import RunHere
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -122,7 +121,7 @@ def belongings(
 def _chaos(source: Path, scans: Path) -> Path:
     """The phantom as CHAOS is downloaded."""
     pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
-    from .data.raw_data import write_chaost2
+    from helpers.raw_data import write_chaost2
 
     for case in range(1, 7):
         image, label = (

@@ -13,8 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
+from gmrd.evaluation.published import published_dice
 from gmrd.losses import GMRDLoss
-from gmrd.published import published_dice
 
 FOLDER = Path(__file__).parents[1] / "conf" / "experiment"
 EXPERIMENTS = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.rglob("*.yaml"))

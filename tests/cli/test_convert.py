@@ -12,7 +12,7 @@ import torch
 
 from gmrd.module import GMRDModule, load_module
 from gmrd.nn import GMRD
-from gmrd.nn.checkpoint import to_public
+from gmrd.nn.research_format import to_public
 
 
 def convert(*overrides: str) -> subprocess.CompletedProcess[str]:

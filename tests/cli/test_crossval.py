@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import RunHere
-from .conftest import Command
+from helpers.commands import Command, RunHere
 
 
 def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_path: Path) -> None:

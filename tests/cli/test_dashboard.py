@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ..conftest import RunHere
+from helpers.commands import RunHere
 
 
 def test_the_workspace_shows_what_is_logged() -> None:

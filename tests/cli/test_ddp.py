@@ -15,9 +15,8 @@ import torch
 
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule
-
-from .conftest import SIGNALLED, Command, Train, environment
-from .slurm_stand_in import install
+from helpers.commands import SIGNALLED, Command, Train, environment
+from helpers.slurm_stand_in import install
 
 WITNESS = """
 import json
@@ -112,12 +111,12 @@ def test_fsdp_over_two_machines_equals_one(
         sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
         "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "-m", "gmrd.cli.train",
         *tiny, "trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1",
-        "trainer.num_nodes=2", "trainer.strategy._target_=cpu_fsdp.CpuFSDP",
+        "trainer.num_nodes=2", "trainer.strategy._target_=helpers.cpu_fsdp.CpuFSDP",
         "trainer.max_steps=3", f"hydra.run.dir={tmp_path}",
     )  # fmt: skip
     agents = [
         subprocess.Popen(
-            line, env=environment(PYTHONPATH=str(Path(__file__).parent)),
+            line, env=environment(PYTHONPATH=str(Path(__file__).parents[1])),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for _ in range(2)

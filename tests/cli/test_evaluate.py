@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 
 from gmrd.weights import packaged
-
-from ..conftest import RunHere
-from .conftest import Train
+from helpers.commands import RunHere, Train
 
 OUT = Path("out")
 

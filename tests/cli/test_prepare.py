@@ -21,9 +21,8 @@ from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
 from gmrd.data.volume import read_image
 from gmrd.errors import InputError
-
-from ..conftest import RunHere
-from ..data.raw_data import write_dicom_series, write_masks
+from helpers.commands import RunHere
+from helpers.raw_data import write_dicom_series, write_masks
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from ..conftest import RunHere
+from helpers.commands import RunHere
 
 Refusal = Callable[..., str]
 

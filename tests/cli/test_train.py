@@ -20,8 +20,7 @@ from omegaconf import OmegaConf, open_dict
 
 from gmrd.errors import InputError
 from gmrd.module import load_module
-
-from .conftest import SIGNALLED, Command, Train, environment
+from helpers.commands import SIGNALLED, Command, Train, environment
 
 QUIET = ("evaluate=false", "~callbacks.pictures", "trainer.limit_val_batches=0", "logger=csv")
 

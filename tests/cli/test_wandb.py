@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Train
-from .offline_run import records
+from helpers.commands import Train
+from helpers.offline_run import records
 
 
 def test_an_offline_run_holds_everything(

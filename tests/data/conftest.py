@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,7 @@ from scipy import ndimage
 
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.volume import read_image, save_like
-
-MakeData = Callable[..., EpisodeDataModule]
+from helpers.data import MakeData
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,7 @@ from gmrd.data.joined import JoinedDataModule
 from gmrd.data.phantom import make_phantom
 from gmrd.data.volume import read_image, save_like
 from gmrd.errors import InputError
-
-from .conftest import MakeData
+from helpers.data import MakeData
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,9 @@ from hydra.utils import instantiate
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
 from gmrd.data.volume import read_image
-
-from ..conftest import RunHere
-from . import raw_data
-from .published import Published, Spacing, published_ct, published_mri
+from helpers import raw_data
+from helpers.commands import RunHere
+from helpers.published_steps import Published, Spacing, published_ct, published_mri
 
 Pixels = tuple[np.ndarray, np.ndarray]
 Publish = Callable[[np.ndarray, np.ndarray, Spacing], Published]

@@ -17,8 +17,7 @@ from gmrd.data.volume import read_image, save_like
 from gmrd.data.windows import find_windows, held_out
 from gmrd.errors import InputError
 from gmrd.types import Episode
-
-from .conftest import MakeData
+from helpers.data import MakeData
 
 
 def same(a: Episode, b: Episode) -> bool:

@@ -16,9 +16,8 @@ from gmrd.data.prepare.sources import RawCase, class_ids, read_case
 from gmrd.data.prepare.steps import prepare_volume
 from gmrd.data.volume import load_volume, read_image, save_like
 from gmrd.errors import InputError
-
-from .published import resampled_size
-from .raw_data import MR_VALUES, write_dicom_series, write_masks
+from helpers.published_steps import resampled_size
+from helpers.raw_data import MR_VALUES, write_dicom_series, write_masks
 
 CHAOS_MR = Preparation(
     images="MR/{case}/T2SPIR/DICOM_anon",

@@ -9,8 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from gmrd.types import Episode
-
-from .conftest import MakeData
+from helpers.data import MakeData
 
 
 class Recorder(LightningModule):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from golden_network import golden, golden_episode, public_state_dict
 
 from gmrd.losses import GMRDLoss
 from gmrd.nn import GMRD, NetworkOutput, build_network
-from gmrd.nn.checkpoint import from_public_name, load_public
+from gmrd.nn.research_format import from_public_name, load_public
+from helpers.golden_network import golden, golden_episode, public_state_dict
 
 VARIANTS = ("paper", "head")
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}

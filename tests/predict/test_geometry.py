@@ -6,10 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from gmrd.io.scan import Scan
 from gmrd.predict.geometry import Axis, Grid, TrainingGeometry
-from gmrd.predict.scan import Scan
-
-from .conftest import affine, ball
+from helpers.scans import affine, ball
 
 ORIENTATIONS = ["RAS", "LPS", "SPL", "AIR", "PSL"]
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import gmrd
+from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
 from gmrd.predict.judgement import affinity_ratio, judge
 from gmrd.predict.matching import align_heights
-from gmrd.predict.scan import Scan
+from helpers.scans import affine, ball
 
-from .conftest import affine, ball
 from .test_segmentation import Pair
 
 SOUND: dict[str, Any] = {

@@ -12,12 +12,12 @@ from gmrd.data.volume import standardise
 from gmrd.errors import InputError
 from gmrd.inference import Chunk
 from gmrd.inference import segment as segment_slices
+from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.result import label_map
-from gmrd.predict.scan import Scan
+from helpers.scans import affine, ball, write
 
-from .conftest import affine, ball, write
 from .test_geometry import reoriented
 
 Pair = tuple[Path, Path]

@@ -13,7 +13,7 @@ console = Console()
 @command("app")
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
-    from gmrd.app import serve
+    from gmrd.predict.app import serve
     from gmrd.predict.segmentation import Options
 
     if cfg.host not in ("127.0.0.1", "localhost", "::1"):

@@ -111,7 +111,7 @@ def _hush_libraries() -> None:
 
 def _take_leave() -> None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        from gmrd.cli.sweep import show_sweep  # only a sweep needs all that a table needs
+        from gmrd.training.sweep import show_sweep  # only a sweep needs all that a table needs
 
         show_sweep()
     errors.print("interrupted: what was finished is kept", highlight=False)

@@ -10,11 +10,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from gmrd.atomic import replacing
 from gmrd.cli.console import command
 from gmrd.errors import InputError
+from gmrd.io.atomic import replacing
 from gmrd.module import GMRDModule, load_module
-from gmrd.nn.checkpoint import describe_public, load_public, read_public, to_public
+from gmrd.nn.research_format import describe_public, load_public, read_public, to_public
 
 console = Console()
 

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gmrd.cli.console import command
-from gmrd.cli.gather import gather
-from gmrd.cli.jobs import Job, run_jobs
 from gmrd.errors import InputError
+from gmrd.evaluation.gather import gather
+from gmrd.evaluation.jobs import Job, run_jobs
 
 OWN = ("folds", "seeds", "groups", "collect", "n_jobs", "devices", "page", "out")
 """Keys of this command that gmrd-train does not have."""

@@ -18,20 +18,20 @@ from rich.progress import track
 from gmrd.cli.console import command
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.errors import InputError
-from gmrd.evaluation import (
+from gmrd.evaluation.evaluator import (
     EvaluationCase,
     Evaluator,
     as_label_map,
     prediction_path,
     save_prediction,
 )
+from gmrd.evaluation.scores import ScoredCase, per_organ, rich_table, write_scores
 from gmrd.inference import choose_device
 from gmrd.module import GMRDModule, load_module
 from gmrd.nn import build_network
 from gmrd.nn.prototype import PrototypeMatching
-from gmrd.pictures import side_by_side
-from gmrd.results import ScoredCase, per_organ, rich_table, write_scores
-from gmrd.tracking import save_config
+from gmrd.training.tracking import save_config
+from gmrd.viz.pictures import side_by_side
 
 TRAINED = "GMRD"
 

@@ -16,7 +16,7 @@ console = Console()
 @command("export")
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
-    from gmrd.export import export_onnx, export_program, shrink
+    from gmrd.predict.export import export_onnx, export_program, shrink
 
     writers = {"checkpoint": shrink, "torch": export_program, "onnx": export_onnx}
     if cfg.format not in writers:

@@ -18,7 +18,7 @@ from gmrd.cli.console import command
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.inspection.dataset import compare_cases, count_cases, inspect_cases
 from gmrd.data.inspection.findings import Finding, Portrait
-from gmrd.data.inspection.sheet import contact_sheet
+from gmrd.viz.sheet import contact_sheet
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 

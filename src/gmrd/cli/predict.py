@@ -51,9 +51,9 @@ def main(cfg: DictConfig) -> None:
 
 def _segment(predictor: Predictor, query: Path, out: Path, cfg: DictConfig) -> dict[str, Any]:
     """Segment one scan, write what was found, say it, and return its record."""
-    from gmrd.predict.dicom_seg import check_writable
+    from gmrd.io.dicom_seg import check_writable
+    from gmrd.io.readers import read_scan
     from gmrd.predict.outputs import write_outputs
-    from gmrd.predict.readers import read_scan
 
     scan = read_scan(query)
     if cfg.format == "dicom_seg":

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gmrd.cli.console import command
-from gmrd.cli.workers import workers
 from gmrd.data.cases import CASE, Layout, find_cases
 from gmrd.data.supervoxel_files import Outcome, make_supervoxels
 from gmrd.errors import InputError
+from gmrd.supervoxels.workers import workers
 
 console = Console()
 

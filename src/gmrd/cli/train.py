@@ -12,15 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 
 from gmrd.cli.console import command, construct
-from gmrd.cli.held_out import ScoreHeldOut, measured
-from gmrd.cli.occupancy import alone_in
-from gmrd.cli.resume import checkpoint_to_resume
-from gmrd.cli.strategy import passing_sigterm_on, refuse_ddp_in_multirun, refuse_missing_gpus
-from gmrd.cli.sweep import show_sweep
 from gmrd.data.scan_record import scan_record
 from gmrd.errors import InputError, refuse_below_one
 from gmrd.module import GMRDModule
-from gmrd.tracking import keep_old_metrics, save_config
+from gmrd.training.held_out import ScoreHeldOut, measured
+from gmrd.training.occupancy import alone_in
+from gmrd.training.resume import checkpoint_to_resume
+from gmrd.training.strategy import passing_sigterm_on, refuse_ddp_in_multirun, refuse_missing_gpus
+from gmrd.training.sweep import show_sweep
+from gmrd.training.tracking import keep_old_metrics, save_config
 
 COUNTS = ("accumulate_grad_batches", "log_every_n_steps")
 """Settings of the trainer that Lightning divides by."""

@@ -22,10 +22,10 @@ import torch
 from jaxtyping import Bool, Float32, Int, UInt8, UInt16
 from monai.data import Dataset
 
-from gmrd.atomic import replacing
 from gmrd.data.cases import Case
 from gmrd.data.volume import Volume, load_volume, resize_slices
 from gmrd.errors import InputError
+from gmrd.io.atomic import replacing
 
 FORMAT = 2
 """Raised whenever the content of a cache entry changes."""

@@ -81,7 +81,7 @@ def make_supervoxels(
     else:
         labels = read_image(target)[0].astype(np.int32)
     if overlay is not None:
-        from gmrd.supervoxels.overlay import draw_overlay
+        from gmrd.viz.supervoxels import draw_overlay
 
         draw_overlay(overlay, array, labels, title=case_id)
     sizes = np.sort(np.bincount(labels.ravel())[1:])[::-1]

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int32, Num, Shaped, UInt8
 from monai.data import NibabelReader
 
-from gmrd.atomic import replacing
 from gmrd.data.cases import Case
 from gmrd.errors import InputError
+from gmrd.io.atomic import replacing
 
 ODD_SIZE = 257
 """In-plane size of files that a public resampler makes one row and column too large."""

@@ -18,8 +18,8 @@ from jaxtyping import Float, Float32, Num
 
 from gmrd.data.volume import spacing_of
 from gmrd.errors import InputError
-from gmrd.orientation import turned
-from gmrd.predict.scan import Scan
+from gmrd.io.orientation import turned
+from gmrd.io.scan import Scan
 
 THIN = 0.5
 """Slices thinner than this share of the training's are averaged to the training's thickness."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from gmrd.pictures import grey_range
+from gmrd.viz.pictures import grey_range
 
 AIR = -500.0
 """Hounsfield units; MRI and windowed CT do not go as low."""

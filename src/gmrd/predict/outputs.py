@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gmrd.atomic import replacing
-from gmrd.pictures import side_by_side
+from gmrd.io.atomic import replacing
 from gmrd.predict.intensity import shown_range
 from gmrd.predict.result import Segmentation
+from gmrd.viz.pictures import side_by_side
 
 
 def write_outputs(

@@ -15,10 +15,10 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from gmrd.atomic import replacing
-from gmrd.pictures import colour_of
+from gmrd.io.atomic import replacing
 from gmrd.predict.intensity import shown_range
 from gmrd.predict.result import Segmentation
+from gmrd.viz.pictures import colour_of
 
 LARGEST_SIDE = 320
 """Pixels; larger slices are shrunk for the page only."""

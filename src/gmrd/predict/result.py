@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Num, UInt
 from scipy import ndimage
 
-from gmrd.orientation import UPRIGHT, reorient, reoriented_spacing
-from gmrd.predict.dicom_seg import write_segmentation
+from gmrd.io.dicom_seg import write_segmentation
+from gmrd.io.orientation import UPRIGHT, reorient, reoriented_spacing
+from gmrd.io.scan import Scan
 from gmrd.predict.judgement import Finding
-from gmrd.predict.scan import Scan
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ from gmrd.data.volume import standardise
 from gmrd.errors import InputError
 from gmrd.inference import Chunk, Segmenter, choose_device
 from gmrd.inference import segment as segment_slices
+from gmrd.io.readers import read_scan
+from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule, load_module
 from gmrd.predict.geometry import Grid, TrainingGeometry
 from gmrd.predict.intensity import Intensity, in_hounsfield
 from gmrd.predict.judgement import Finding, affinity_ratio, judge
 from gmrd.predict.matching import Alignment, align_heights, nearest_slices, within_extent
-from gmrd.predict.readers import read_scan
 from gmrd.predict.result import Segmentation, label_map
-from gmrd.predict.scan import Scan
 from gmrd.predict.support import LabelLike, ScanLike, Support, label_names, read_pair
 from gmrd.predict.training import TrainingScans
 from gmrd.weights import PHANTOM, packaged

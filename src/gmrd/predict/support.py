@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float32, Int
 
 from gmrd.data.volume import standardise
 from gmrd.errors import InputError
+from gmrd.io.readers import read_label, read_scan
+from gmrd.io.scan import Scan
 from gmrd.predict.geometry import Grid, TrainingGeometry
 from gmrd.predict.intensity import Intensity, in_hounsfield
-from gmrd.predict.readers import read_label, read_scan
-from gmrd.predict.scan import Scan
 
 ScanLike = str | Path | Scan
 LabelLike = str | Path | np.ndarray

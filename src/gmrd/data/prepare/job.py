@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from gmrd.atomic import replacing
 from gmrd.data.cases import Case
 from gmrd.data.prepare.settings import Preparation
 from gmrd.data.prepare.sources import read_case
@@ -19,6 +18,7 @@ from gmrd.data.prepare.steps import prepare_volume
 from gmrd.data.pseudo_labels import Supervoxels
 from gmrd.data.supervoxel_files import make_supervoxels
 from gmrd.data.volume import Volume, save_like
+from gmrd.io.atomic import replacing
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,157 @@
+"""The field's evaluation: a fold's query volumes, segmented by protocol and scored.
+
+``chunks`` is the protocol that published figures use: it knows which slices of the query hold
+the organ, cuts them into equal chunks and predicts each with its own support slice.
+``all_slices`` knows nothing of the query's truth, as nobody does of a new scan: every slice is
+matched with a support slice by its relative height in the volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gmrd.data.protocol import query_chunks, support_slices
+from gmrd.data.volume import Volume, save_like
+from gmrd.errors import InputError, refuse_below_one
+from gmrd.evaluation.metrics import volume_scores
+from gmrd.evaluation.scores import ScoredCase
+from gmrd.inference import Chunk, Segmenter, segment
+
+PROTOCOLS = ("chunks", "all_slices")
+
+THRESHOLD = 0.5
+"""A voxel above this foreground probability belongs to the class."""
+
+Probabilities = dict[int, NDArray[np.float32]]
+"""Class id to the foreground probability (z, y, x) on the query's grid."""
+
+
+@runtime_checkable
+class EvaluationCase(Protocol):
+    """A query volume and, for every class tested on it, its support volumes."""
+
+    @property
+    def query(self) -> Volume:
+        """The volume to segment; its label is the truth."""
+
+    @property
+    def supports(self) -> Mapping[int, tuple[Volume, ...]]:
+        """Class id to the K support volumes."""
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How query volumes are cut, segmented and scored.
+
+    Args:
+        classes: class id to organ name.
+        n_chunks: support slices a volume, and chunks of the query.
+        protocol: see the module's text.
+        batch_size: query slices encoded together.
+        device: where the networks are.
+
+    Raises:
+        InputError: an unknown protocol, or no chunk.
+    """
+
+    classes: Mapping[int, str]
+    n_chunks: int = 3
+    protocol: str = "chunks"
+    batch_size: int = 8
+    device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise InputError(f"protocol={self.protocol} is neither chunks nor all_slices")
+        refuse_below_one(n_chunks=self.n_chunks, batch_size=self.batch_size)
+
+    def score(
+        self, methods: Mapping[str, Segmenter], cases: Iterable[EvaluationCase]
+    ) -> Iterator[tuple[EvaluationCase, dict[str, Probabilities], list[ScoredCase]]]:
+        """Segment every case with every method: probabilities by method, and scores.
+
+        Each class is scored by itself, as the field does: two classes may claim one voxel.
+        """
+        for case in cases:
+            found = {name: self.probabilities(network, case) for name, network in methods.items()}
+            scores = [
+                self._score(name, case, class_id, probability)
+                for name, by_class in found.items()
+                for class_id, probability in by_class.items()
+            ]
+            yield case, found, scores
+
+    def probabilities(self, network: Segmenter, case: EvaluationCase) -> Probabilities:
+        """Foreground probability of every class of the case, on the query's grid."""
+        query = torch.from_numpy(case.query.image)
+        chunks = {
+            class_id: self.chunks(case.query, supports, class_id)
+            for class_id, supports in case.supports.items()
+        }
+        found = segment(network, query, chunks, batch_size=self.batch_size, device=self.device)
+        return {class_id: probability.numpy() for class_id, probability in found.items()}
+
+    def chunks(self, query: Volume, supports: Sequence[Volume], class_id: int) -> list[Chunk]:
+        """Pair parts of the query with the support slices at the same part of each support."""
+        labels = [support.mask(class_id) for support in supports]
+        chosen = [support_slices(mask, self.n_chunks) for mask in labels]
+        parts = (
+            query_chunks(query.mask(class_id), self.n_chunks)
+            if self.protocol == "chunks"
+            else _parts_by_height(chosen[0], len(supports[0].image), len(query.image))
+        )
+        return [
+            Chunk(
+                support_images=torch.from_numpy(
+                    np.stack([s.image[z[part]] for s, z in zip(supports, chosen, strict=True)])
+                ),
+                support_masks=torch.from_numpy(
+                    np.stack([m[z[part]] for m, z in zip(labels, chosen, strict=True)])
+                ).float(),
+                query_slices=tuple(slices),
+            )
+            for part, slices in enumerate(parts)
+        ]
+
+    def _score(
+        self, method: str, case: EvaluationCase, class_id: int, probability: NDArray[np.float32]
+    ) -> ScoredCase:
+        truth = case.query.mask(class_id)
+        return ScoredCase(
+            method=method,
+            organ=self.classes[class_id],
+            case_id=case.query.case_id,
+            support_ids=tuple(volume.case_id for volume in case.supports[class_id]),
+            score=volume_scores(probability > THRESHOLD, truth, case.query.spacing),
+        )
+
+
+def as_label_map(probabilities: Probabilities) -> NDArray[np.uint8]:
+    """One map of class ids, to look at: the most probable class has the voxel."""
+    stacked = np.stack(list(probabilities.values()))
+    winner = np.array(list(probabilities), dtype=np.uint8)[stacked.argmax(axis=0)]
+    return np.where(stacked.max(axis=0) > THRESHOLD, winner, 0).astype(np.uint8)
+
+
+def prediction_path(folder: Path, case_id: str, organ: str) -> Path:
+    """Where a run below ``folder`` keeps the mask that was scored for an organ of a case."""
+    return folder / "predictions" / f"prediction_{case_id}_{organ.replace(' ', '_')}.nii.gz"
+
+
+def save_prediction(path: Path, query: Volume, probability: NDArray[np.float32]) -> None:
+    """Write the mask that is scored with the query's affine."""
+    save_like(path, (probability > THRESHOLD).astype(np.uint8), query.affine)
+
+
+def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:
+    """Every query slice goes to the support slice nearest in relative height."""
+    heights = (np.asarray(chosen) + 0.5) / n_support
+    nearest = [int(np.abs(heights - (z + 0.5) / n_query).argmin()) for z in range(n_query)]
+    return [[z for z in range(n_query) if nearest[z] == part] for part in range(len(chosen))]

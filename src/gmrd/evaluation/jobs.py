@@ -1,0 +1,174 @@
+"""Trainings as commands of their own: one that fails, or is killed, takes no other with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import Progress
+
+from gmrd.errors import InputError, refuse_below_one
+from gmrd.io.atomic import replacing
+
+
+@dataclass(frozen=True)
+class Job:
+    """A gmrd-train with its folder, in which it goes on if it was interrupted."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+
+    @property
+    def log(self) -> Path:
+        """What the training printed."""
+        return self.folder / "output.log"
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it printed."""
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.is_file() else []
+        return "\n".join([line for line in lines if line.strip()][-3:])
+
+    @property
+    def finished(self) -> bool:
+        """Whether the scores are there."""
+        return (self.folder / "summary.json").is_file()
+
+    def command(self) -> list[str]:
+        """The command line."""
+        folder = str(self.folder.resolve()).replace("'", r"\'")
+        own = (f"hydra.run.dir='{folder}'", "ckpt_path=auto")
+        return [sys.executable, "-m", "gmrd.cli.train", *self.overrides, *own]
+
+    def claim(self) -> None:
+        """Note the settings in the folder.
+
+        Raises:
+            InputError: the folder has been begun with other settings.
+        """
+        path = self.folder / "overrides.json"
+        begun = self.finished or (self.folder / "checkpoints").is_dir()
+        if begun and path.is_file():
+            theirs, ours = set(json.loads(path.read_text())), set(self.overrides)
+            if theirs != ours:
+                raise InputError(
+                    f"{self.folder} was begun with other settings (there "
+                    f"{_listed(theirs - ours)}, here {_listed(ours - theirs)}): give another "
+                    "folder with out=..., or move this one away"
+                )
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(list(self.overrides), indent=2) + "\n")
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    n_jobs: int = 1,
+    devices: Sequence[int] | None = None,
+    console: Console,
+) -> list[tuple[Job, int]]:
+    """Run the jobs that are not finished; returns those that failed with their exit status.
+
+    SIGTERM is handed to the running trainings, which save and stop; no other is begun. The same
+    goes for an interrupt from the keyboard.
+
+    Args:
+        jobs: what to run, in this order.
+        n_jobs: how many at a time.
+        devices: GPU numbers, each given to one job at a time; None leaves GPUs alone.
+        console: where progress is shown.
+
+    Raises:
+        InputError: no job may run at a time, there is no GPU to give to one, or a folder was
+            begun with other settings.
+    """
+    refuse_below_one(n_jobs=n_jobs)
+    _refuse_no_device(devices)
+    for job in jobs:
+        job.claim()
+    pool = _Pool(devices)
+    previous = signal.signal(signal.SIGTERM, pool.terminate)
+    try:
+        with Progress(console=console) as progress, ThreadPoolExecutor(n_jobs) as threads:
+            task = progress.add_task("Trainings", total=len(jobs))
+            futures = {threads.submit(pool.run, job): job for job in jobs}
+            failed = []
+            try:
+                for future in as_completed(futures):
+                    job, status = futures[future], future.result()
+                    progress.advance(task)
+                    if status != 0:
+                        failed.append((job, status))
+                    progress.console.print(f"{'ok' if status == 0 else status}: {job.folder}")
+            except KeyboardInterrupt:
+                pool.terminate()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    if pool.terminated:
+        sys.exit(128 + signal.SIGTERM)
+    return sorted(failed, key=lambda pair: jobs.index(pair[0]))
+
+
+def _refuse_no_device(devices: Sequence[int] | None) -> None:
+    if devices is not None and not devices:
+        raise InputError(
+            "devices=[] leaves no GPU to train on: give numbers, such as devices=[0,1], or null to "
+            "leave the choice to trainer.devices"
+        )
+
+
+def _listed(overrides: set[str]) -> str:
+    return " ".join(sorted(overrides)) or "nothing more"
+
+
+class _Pool:
+    """The running processes, and the GPUs that are free."""
+
+    def __init__(self, devices: Sequence[int] | None) -> None:
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self.terminated = False
+        self.free: SimpleQueue[int] | None = None if devices is None else SimpleQueue()
+        for device in devices or ():
+            assert self.free is not None
+            self.free.put(device)
+
+    def run(self, job: Job) -> int:
+        if self.terminated:
+            return 128 + signal.SIGTERM
+        if job.finished:
+            return 0
+        device = None if self.free is None else self.free.get()
+        try:
+            return self._run(job, device)
+        finally:
+            if self.free is not None and device is not None:
+                self.free.put(device)
+
+    def _run(self, job: Job, device: int | None) -> int:
+        environment = dict(os.environ)
+        if device is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = str(device)
+        with job.log.open("ab") as log:
+            process = subprocess.Popen(
+                job.command(), stdout=log, stderr=subprocess.STDOUT, env=environment
+            )
+            self.running.add(process)
+            status = process.wait()
+            self.running.discard(process)
+        return status
+
+    def terminate(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
+        self.terminated = True
+        for process in list(self.running):
+            process.terminate()

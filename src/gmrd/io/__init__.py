@@ -1,0 +1,1 @@
+"""Every file format once: scans in, label maps out."""

@@ -1,0 +1,145 @@
+"""Organs as a DICOM segmentation object that refers to the series they were found in."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt
+
+from gmrd.errors import InputError
+from gmrd.io.atomic import replacing
+from gmrd.io.scan import Scan
+
+SERIES_NUMBER = 1000
+"""Of what is written; scanners count from 1."""
+
+MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+)
+
+
+def check_writable(scan: Scan) -> None:
+    """Refuse a scan that no DICOM segmentation can refer to, or a missing library.
+
+    Raises:
+        InputError: the scan was not read from DICOM, or highdicom is not installed.
+    """
+    if scan.slices is None:
+        raise InputError(
+            f"{scan.source or scan.name} is no DICOM series, so no DICOM segmentation can refer to "
+            "it: use format=nifti, or give the folder of the series as the query"
+        )
+    _highdicom()
+
+
+def write_segmentation(
+    path: Path, scan: Scan, labels: UInt[np.ndarray, "z y x"], names: Mapping[int, str]
+) -> Path:
+    """Write label values as the segments 1, 2, … of a SEG object, in the order of ``names``.
+
+    Args:
+        path: where to write.
+        scan: read from a DICOM series.
+        labels: label map on the scan's voxels.
+        names: label value to organ name, the segment's label.
+
+    Raises:
+        InputError: see :func:`check_writable`; or the series lacks what DICOM demands of it.
+    """
+    check_writable(scan)
+    segments = np.zeros(labels.shape, dtype=np.uint8 if len(names) < 256 else np.uint16)
+    for number, value in enumerate(names, start=1):
+        segments[labels == value] = number
+    try:
+        with warnings.catch_warnings():
+            # A map without a single voxel is kept whole; the findings say that it is empty.
+            warnings.simplefilter("ignore")
+            stored = _segmentation(scan, segments, list(names.values()))
+    except (AttributeError, ValueError) as error:
+        raise InputError(
+            f"{scan.source}: no DICOM segmentation can refer to this series ({error}): repair its "
+            "headers or use format=nifti"
+        ) from error
+    with replacing(path) as temporary:
+        stored.save_as(temporary)
+    return path
+
+
+def _segmentation(scan: Scan, segments: np.ndarray, organs: list[str]) -> Any:
+    hd, release = _highdicom(), version("gmrd")
+    return hd.seg.Segmentation(
+        source_images=[_completed(header, scan.spacing[0]) for header in scan.slices or ()],
+        pixel_array=segments,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[
+            _description(hd, number, organ, release) for number, organ in enumerate(organs, start=1)
+        ],
+        series_instance_uid=hd.UID(),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="gmrd",
+        manufacturer_model_name="gmrd-predict",
+        software_versions=release,
+        device_serial_number="none",
+        series_description="gmrd: for research only",
+    )
+
+
+def _completed(header: Any, step: float) -> Any:
+    """A header with what DICOM wants to be there, though empty, and anonymisers remove."""
+    copied = header.copy()
+    if not copied.get("SliceThickness"):
+        copied.SliceThickness = step
+    for keyword in MAY_BE_EMPTY:
+        if keyword not in copied:
+            setattr(copied, keyword, None)
+    return copied
+
+
+def _description(hd: Any, number: int, organ: str, release: str) -> Any:
+    from pydicom.sr.codedict import codes
+
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=organ[:64],
+        segmented_property_category=codes.SCT.AnatomicalStructure,
+        segmented_property_type=_code(codes.SCT, organ),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name="GMRD", version=release, family=codes.DCM.ArtificialIntelligence
+        ),
+    )
+
+
+def _code(scheme: Any, organ: str) -> Any:
+    """SNOMED's code of ``left_ventricle`` or else of its last word; or of any structure."""
+    words = [word.capitalize() for word in organ.replace("_", " ").split()]
+    for keyword in ("".join(words), *words[-1:]):
+        if keyword and hasattr(scheme, keyword):
+            return getattr(scheme, keyword)
+    return scheme.AnatomicalStructure
+
+
+def _highdicom() -> Any:
+    try:
+        import highdicom
+    except ImportError as error:
+        raise InputError(
+            "a DICOM segmentation needs highdicom: pip install 'gmrd[dicom-seg]'"
+        ) from error
+    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells every attribute it copies
+    return highdicom

@@ -1,0 +1,1 @@
+"""What surrounds a training: callbacks, resume, strategies, loggers."""

@@ -1,0 +1,108 @@
+"""The end of a training: the held-out cases scored, and all of it recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from gmrd.cli.evaluate import evaluator_of, score_fold
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.errors import InputError
+from gmrd.module import GMRDModule, read_checkpoint
+from gmrd.training.tracking import CaseRecorder, close, record_checkpoints, record_run
+
+
+class ScoreHeldOut(Callback):
+    """Records a training; scores the held-out cases when it has ended.
+
+    A callback, because all of this belongs into the process that trains: under ``ddp_spawn`` that
+    is a child, of whose loggers and checkpoints the parent knows nothing. The scores are added to
+    ``trainer.callback_metrics``.
+
+    Args:
+        cfg: the resolved configuration of the training.
+        scored: the data whose held-out cases are scored.
+        output_dir: where scores, pictures and predictions go.
+
+    Raises:
+        InputError: settings of the evaluation that could not be followed in the end.
+    """
+
+    def __init__(self, cfg: DictConfig, scored: EpisodeDataModule, output_dir: Path) -> None:
+        self.cfg, self.scored, self.output_dir = cfg, scored, output_dir
+        self._trained: GMRDModule | None = None
+        if cfg.evaluate:
+            _refuse_unknown_weights(cfg.evaluation.weights)
+            scored.evaluation_plan()
+            evaluator_of(scored, cfg.evaluation)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Send the configuration to the loggers."""
+        record_run(trainer.loggers, self.cfg, trainer.datamodule)  # type: ignore[attr-defined]
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the trained network, in which all processes take part."""
+        assert isinstance(pl_module, GMRDModule)
+        self._trained = pl_module.whole()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Score and record, in the first process alone."""
+        assert isinstance(pl_module, GMRDModule)
+        if trainer.is_global_zero:
+            if self.cfg.evaluate:
+                self._score(trainer, self._trained or pl_module)  # no step was left to train
+            record_checkpoints(trainer.loggers, self.output_dir / "checkpoints", measured(trainer))
+            close(trainer.loggers)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """End the record of a training that failed."""
+        close(trainer.loggers)
+
+    def _score(self, trainer: Trainer, module: GMRDModule) -> None:
+        choose_weights(self.cfg.evaluation.weights, trainer, module)
+        recorder = CaseRecorder(self.scored.classes)
+        scores = score_fold(
+            module, self.scored, self.cfg.evaluation, self.output_dir, watch=recorder.add
+        )
+        trainer.callback_metrics.update(
+            {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
+        )
+        recorder.record(trainer.loggers, measured(trainer), trainer.global_step)
+
+
+def measured(trainer: Trainer) -> dict[str, float]:
+    """The metrics of a training as plain numbers."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def choose_weights(which: str, trainer: Trainer, module: GMRDModule) -> None:
+    """Leave the last weights in place, or load those that validated best.
+
+    Raises:
+        InputError: ``best`` is asked for and no validation took place.
+    """
+    if which == "last":
+        return
+    saved = (getattr(callback, "best_model_path", "") for callback in _monitoring(trainer))
+    path = next((found for found in saved if found), None)
+    if path is None:
+        raise InputError(
+            "evaluation.weights=best, but no validation took place: lower "
+            "trainer.val_check_interval below trainer.max_steps, or use evaluation.weights=last"
+        )
+    module.load_state_dict(read_checkpoint(Path(path))["state_dict"])
+
+
+def _monitoring(trainer: Trainer) -> list[Any]:
+    return [c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
+
+
+def _refuse_unknown_weights(which: str) -> None:
+    if which not in ("last", "best"):
+        raise InputError(f"evaluation.weights={which} is neither last nor best")

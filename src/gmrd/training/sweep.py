@@ -1,0 +1,155 @@
+"""What became of every job of a multirun: a table, and ``sweep.csv`` in the sweep's folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, open_dict, read_write
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gmrd.errors import InputError
+from gmrd.evaluation.gather import compare, gather
+from gmrd.io.atomic import replacing
+
+FILE = "job.json"
+
+SQLITE = "sqlite:///"
+
+PLACE = ("fold", "seed", "data.group")
+"""Overrides that name a training's place in a cross-validation."""
+
+console = Console()
+
+
+class SweepLog(Callback):
+    """A Hydra callback: each job of a multirun leaves ``job.json`` in its folder.
+
+    Jobs may run in other processes and on other machines; the folder is all that they share.
+    """
+
+    folder: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Remember where the sweep is."""
+        # The folder's name asks for what Hydra itself only sets for the jobs.
+        HydraConfig.instance().set_config(config)
+        SweepLog.folder = Path(config.hydra.sweep.dir)
+        if config.hydra.sweeper.get("storage") is not None:
+            _take_up_study(config.hydra.sweeper)
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Start the clock, and note the job in case that it never ends."""
+        self._start = time.time()
+        self._write(config, {"status": "did not end"})
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Note the result or the error."""
+        ended = {"seconds": round(time.time() - self._start, 1)}
+        if job_return.status == JobStatus.COMPLETED:
+            self._write(config, {"status": "completed", "result": job_return.return_value} | ended)
+        else:
+            error = job_return._return_value
+            message = f"{type(error).__name__}: {error}"
+            self._write(config, {"status": "failed", "error": message} | ended)
+
+    def _write(self, config: DictConfig, record: dict[str, Any]) -> None:
+        if config.hydra.mode is None or config.hydra.mode.name != "MULTIRUN":
+            return
+        job = {"job": config.hydra.job.num, "overrides": list(config.hydra.overrides.task)}
+        with replacing(Path(config.hydra.runtime.output_dir) / FILE) as temporary:
+            temporary.write_text(json.dumps(job | record, indent=2) + "\n")
+
+
+def _take_up_study(sweeper: DictConfig) -> None:
+    """Make the folder of the study's file, and seed the sampler by the trials that the study has.
+
+    With its first seed, a sampler would draw its first trials again.
+    """
+    import optuna
+
+    if sweeper.storage.startswith(SQLITE):
+        Path(sweeper.storage.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    found = optuna.get_all_study_summaries(sweeper.storage)
+    done = sum(study.n_trials for study in found if study.study_name == sweeper.study_name)
+    if sweeper.sampler.get("seed") is not None:
+        with read_write(sweeper), open_dict(sweeper):
+            sweeper.sampler.seed += done
+
+
+def show_sweep() -> None:
+    """After a multirun, print its jobs and write ``sweep.csv``; after a single run, nothing.
+
+    Jobs that differ in fold, seed and group alone are gathered like those of gmrd-crossval; if
+    they differ in more, as ablations do, there is a row for each condition.
+    """
+    if SweepLog.folder is None or not SweepLog.folder.is_dir():
+        return
+    jobs = read_jobs(SweepLog.folder)
+    write_jobs(jobs, SweepLog.folder / "sweep.csv")
+    console.print(jobs_table(jobs))
+    console.print(f"The sweep's folder: {SweepLog.folder}")
+    conditions = scored_conditions(jobs)
+    try:
+        if len(conditions) > 1:
+            compare(conditions, SweepLog.folder)
+        elif conditions:
+            gather(SweepLog.folder, SweepLog.folder, with_page=True)
+    except InputError as error:
+        console.print(f"[yellow]no table:[/] {escape(str(error))}")
+
+
+def scored_conditions(jobs: list[dict[str, Any]]) -> dict[str, list[Path]]:
+    """The folders of the jobs that were scored, by what they do not share beside their place."""
+    conditions: dict[str, list[Path]] = {}
+    for job, own in zip(jobs, own_overrides(jobs), strict=True):
+        folder = Path(job["folder"])
+        if (folder / "summary.json").is_file():
+            condition = " ".join(o for o in own if o.split("=")[0] not in PLACE)
+            conditions.setdefault(condition, []).append(folder)
+    return conditions
+
+
+def read_jobs(folder: Path) -> list[dict[str, Any]]:
+    """The jobs of a sweep by number, with their folders."""
+    jobs = [
+        json.loads(path.read_text()) | {"folder": str(path.parent)} for path in folder.rglob(FILE)
+    ]
+    return sorted(jobs, key=lambda job: int(job["job"]))
+
+
+def write_jobs(jobs: list[dict[str, Any]], path: Path) -> None:
+    """Write a row a job."""
+    columns = ["job", "status", "result", "seconds", "overrides", "folder", "error"]
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows({**job, "overrides": " ".join(job["overrides"])} for job in jobs)
+
+
+def own_overrides(jobs: list[dict[str, Any]]) -> list[list[str]]:
+    """The overrides of every job that not all jobs share."""
+    shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs[1:] else set()
+    return [[o for o in job["overrides"] if o not in shared] for job in jobs]
+
+
+def jobs_table(jobs: list[dict[str, Any]]) -> Table:
+    """Jobs with the overrides that they do not share, and their result or error."""
+    failed = sum(job["status"] != "completed" for job in jobs)
+    table = Table(title=f"Jobs: {len(jobs)}, failed: {failed}", title_justify="left")
+    for heading in ("job", "overrides", "objective", "seconds", "status"):
+        table.add_column(heading, overflow="fold")
+    for job, own in zip(jobs, own_overrides(jobs), strict=True):
+        result = "" if job.get("result") is None else f"{float(job['result']):.4f}"
+        status = job["status"] + (f": {job['error']}" if "error" in job else "")
+        seconds = str(job.get("seconds", ""))
+        table.add_row(str(job["job"]), escape(" ".join(own)), result, seconds, escape(status))
+    return table

@@ -1,0 +1,1 @@
+"""What tests share: builders, runners and references, never tests themselves."""

@@ -1,0 +1,33 @@
+"""Small scans with a bright ball."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+
+def ball(seed: int, shape: tuple[int, int, int] = (12, 40, 44)) -> tuple[np.ndarray, np.ndarray]:
+    """Image and label (z, y, x) of a bright ball in a textured body."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    label = (z / 0.6) ** 2 + ((y - 0.2) / 0.3) ** 2 + ((x + 0.3) / 0.25) ** 2 < 1
+    body = (y**2 + x**2 < 0.8).astype(np.float32)
+    image = 100 * body + 150 * label + 40 * body * x + 10 * rng.standard_normal(shape)
+    return image.astype(np.float32), label.astype(np.uint8)
+
+
+def affine(spacing: tuple[float, float, float] = (5.0, 2.0, 2.0)) -> np.ndarray:
+    """LAS, with an origin; spacing is (z, y, x)."""
+    matrix = np.diag([-spacing[2], spacing[1], spacing[0], 1.0])
+    matrix[:3, 3] = (40.0, -35.0, 12.5)
+    return matrix
+
+
+def write(path: Path, array: np.ndarray, matrix: np.ndarray) -> Path:
+    image = nib.Nifti1Image(array.transpose(2, 1, 0), matrix)
+    image.set_qform(matrix, code=1)
+    image.set_sform(matrix, code=1)
+    nib.save(image, path)
+    return path

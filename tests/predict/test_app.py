@@ -1,0 +1,141 @@
+"""The web page in a real headless browser: files in, overlay and label map out."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import pytest
+
+from gmrd.errors import InputError
+from gmrd.predict.app import pair_by_name
+
+pytest.importorskip("gradio", reason="the web page: install gmrd[app]")
+selenium = pytest.importorskip("selenium", reason="a browser test: pip install selenium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+if not (CHROMIUM and DRIVER):
+    pytest.skip("a browser test: install chromium and chromedriver", allow_module_level=True)
+
+WAIT = 280
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = int(probe.getsockname()[1])
+    command = "from gmrd.cli.app import main; main()"
+    log = (tmp_path_factory.mktemp("app") / "log").open("w+")
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, f"port={number}", "options.device=cpu", "max_megabytes=5"],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        deadline = time.monotonic() + WAIT
+        while not _listens(number):
+            if process.poll() is not None or time.monotonic() > deadline:
+                log.seek(0)
+                raise AssertionError(log.read())
+            time.sleep(0.5)
+        yield number
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _listens(port: int, host: str = "127.0.0.1") -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver.set_window_size(1200, 1600)
+    yield driver
+    driver.quit()
+
+
+def test_scans_are_paired_with_label_maps_by_name() -> None:
+    pairs = pair_by_name(["/u/9/b.nii", "/u/1/a.nii"], ["/u/5/a_seg.nii", "/u/3/b_seg.nii"])
+    assert pairs == [("/u/1/a.nii", "/u/5/a_seg.nii"), ("/u/9/b.nii", "/u/3/b_seg.nii")]
+    for images, labels in ((["a"], []), ([], []), (["a", "b"], ["c"])):
+        with pytest.raises(InputError, match=f"{len(images)} annotated scans and {len(labels)} "):
+            pair_by_name(images, labels)
+
+
+def test_files_give_an_overlay_and_a_label_map(port: int, browser: object, phantom: Path) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    folder = phantom / "phantom_normalized"
+    driver, wait = browser, WebDriverWait(browser, WAIT)
+    driver.get(f"http://127.0.0.1:{port}")
+    given = {"image": ["image_1", "image_3"], "label": ["label_3", "label_1"], "query": ["image_2"]}
+    for element, names in given.items():
+        box = wait.until(lambda d, e=element: d.find_element(By.CSS_SELECTOR, f"#{e} input"))
+        box.send_keys("\n".join(str(folder / f"{name}.nii.gz") for name in names))
+        wait.until(lambda d, e=element, n=names: all(x in d.find_element(By.ID, e).text for x in n))
+    driver.find_element(By.ID, "segment").click()
+    frame = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#result iframe"))
+    pairs = "image_1.nii.gz with label_1.nii.gz, image_3.nii.gz with label_3.nii.gz"
+    assert pairs in driver.find_element(By.ID, "result").text
+    driver.switch_to.frame(frame)
+    assert driver.find_element(By.TAG_NAME, "h1").text == "image_2"
+    slider = driver.find_element(By.ID, "slice")
+    shown = driver.find_element(By.ID, "image").get_attribute("src")
+    driver.execute_script(
+        "arguments[0].value = 0; arguments[0].dispatchEvent(new Event('input'))", slider
+    )
+    assert driver.find_element(By.ID, "number").text.startswith("1 of ")
+    assert driver.find_element(By.ID, "image").get_attribute("src") != shown
+    assert driver.execute_script("return document.getElementById('image').naturalWidth") == 64
+    driver.switch_to.default_content()
+    link = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#download a"))
+    url = link.get_attribute("href")
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", url.split(str(port), 1)[1])
+    target = phantom / "downloaded.nii.gz"
+    target.write_bytes(connection.getresponse().read())
+    found, query = nib.load(target), nib.load(folder / "image_2.nii.gz")
+    assert found.shape == query.shape
+    assert (found.affine == query.affine).all()
+
+
+def test_it_listens_on_this_machine_alone(port: int) -> None:
+    own = socket.gethostbyname(socket.gethostname())
+    if own.startswith("127."):
+        pytest.skip("this machine has no address but localhost")
+    assert not _listens(port, own)
+
+
+def test_a_file_beyond_the_limit_is_refused(port: int) -> None:
+    boundary = "boundary"
+    body = (
+        (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="a.nii"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        + bytes(6 * 1024 * 1024)
+        + f"\r\n--{boundary}--\r\n".encode()
+    )
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    connection.request("POST", "/gradio_api/upload", body, headers)
+    assert connection.getresponse().status == 413

@@ -1,0 +1,71 @@
+"""Exports agree with the network; the lean checkpoint loads and predicts nearly the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gmrd.errors import InputError
+from gmrd.module import load_module
+from gmrd.predict.export import QueryPath, _agreed, shrink
+
+
+def test_the_query_path_is_the_networks_prediction(checkpoint: Path) -> None:
+    network = load_module(checkpoint).network.eval()
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 8:20, 10:24] = 1
+    with torch.no_grad():
+        described = network.describe(torch.randn(1, 1, 32, 32), mask)
+        slices = torch.randn(3, 32, 32)
+        expected = network.predict(slices, [described])[0]
+        found = QueryPath(network)(slices, described.foreground[0], described.background[0])
+    torch.testing.assert_close(found, expected)
+
+
+def run(checkpoint: Path, form: str, out: Path) -> str:
+    """The command, as a person runs it: shape annotations are not checked while tracing."""
+    program = "from gmrd.cli.export import main; main()"
+    settings = [f"ckpt_path={checkpoint}", f"format={form}", f"out={out}"]
+    result = subprocess.run(
+        [sys.executable, "-c", program, *settings], capture_output=True, text=True, timeout=400
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_exported_program_agrees(checkpoint: Path, tmp_path: Path) -> None:
+    said = run(checkpoint, "torch", tmp_path / "gmrd.pt2")
+    assert "torch.export agrees with the network" in said
+
+
+def test_onnxruntime_agrees(checkpoint: Path, tmp_path: Path) -> None:
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module, reason="ONNX: install gmrd[export]")
+    said = run(checkpoint, "onnx", tmp_path / "gmrd.onnx")
+    assert "onnxruntime agrees with the network" in said
+    assert [file.name for file in tmp_path.iterdir()] == ["gmrd.onnx"]
+
+
+def test_an_export_that_differs_is_not_kept_quiet() -> None:
+    with pytest.raises(RuntimeError, match=r"differs from the network by 0\.5"):
+        _agreed("onnxruntime", 0.5)
+    with pytest.raises(RuntimeError, match="differs"):
+        _agreed("onnxruntime", float("nan"))
+
+
+def test_a_lean_checkpoint_predicts_nearly_the_same(checkpoint: Path, tmp_path: Path) -> None:
+    lean = tmp_path / "lean.ckpt"
+    shrink(checkpoint, lean)
+    assert lean.stat().st_size < 0.6 * checkpoint.stat().st_size
+    whole, half = (load_module(path).network.eval() for path in (checkpoint, lean))
+    slices = torch.randn(2, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            half.encoder(slices), whole.encoder(slices), atol=0.02, rtol=0.02
+        )
+    with pytest.raises(InputError, match="no checkpoint"):
+        shrink(tmp_path / "absent.ckpt", lean)

@@ -9,9 +9,9 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from gmrd.cli.evaluate import evaluator_of, score_fold
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.errors import InputError
+from gmrd.evaluation.fold import evaluator_of, score_fold
 from gmrd.module import GMRDModule, read_checkpoint
 from gmrd.training.tracking import CaseRecorder, close, record_checkpoints, record_run
 

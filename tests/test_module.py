@@ -12,7 +12,7 @@ from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
 from gmrd.errors import InputError
-from gmrd.module import GMRDModule, load_module, soft_dice
+from gmrd.module import GMRDModule, load_module
 from gmrd.types import Episode
 
 SIZE = 32
@@ -137,12 +137,6 @@ def test_a_checkpoint_of_another_shape_names_what_does_not_fit(tmp_path: Path) -
 def test_unknown_optimisers_are_refused() -> None:
     with pytest.raises(InputError, match=r"torch\.optim has no 'Sdg'"):
         small_module(optimizer={"name": "Sdg"}).configure_optimizers()
-
-
-def test_soft_dice_by_hand() -> None:
-    probability = torch.tensor([[0.9, 0.9, 0.1, 0.1]])
-    assert soft_dice(probability, torch.tensor([[1, 0, 1, 0]])).item() == pytest.approx(0.5)
-    assert soft_dice(torch.zeros(1, 4), torch.zeros(1, 4)).item() == 0
 
 
 def test_an_episode_moves_as_one() -> None:

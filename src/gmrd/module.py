@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gmrd.errors import InputError
 from gmrd.losses import GMRDLoss
+from gmrd.metrics import EpisodeMetrics
 from gmrd.nn import build_network
 from gmrd.types import Episode
 
@@ -49,6 +50,7 @@ class GMRDModule(LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self._part_of_step = (-1, 0)
+        self.train_metrics, self.val_metrics = EpisodeMetrics(), EpisodeMetrics()
         self.network = build_network(**network)
         self.loss = GMRDLoss(**loss)
 
@@ -68,6 +70,8 @@ class GMRDModule(LightningModule):
         self._part_of_step = step, part + 1 if step == last_step else 0
         place = self._part_of_step[1] * self.trainer.world_size + self.global_rank
         torch.manual_seed((seed * 1_000_003 + step) * 1_009 + place)
+        if self._part_of_step[1] == 0 and step % self._steps_between_logs == 0:
+            self.train_metrics.reset()
 
     def whole(self) -> GMRDModule | None:
         """The module with all its parameters; all processes of a training must ask at once.
@@ -93,34 +97,47 @@ class GMRDModule(LightningModule):
         return cls(**{**hyper_parameters, "network": network})
 
     def training_step(self, batch: Episode, batch_idx: int) -> Tensor:
-        """The total loss of a batch of episodes."""
-        return self._losses(batch, "train")["total"]
+        """The total loss of a batch of episodes.
+
+        What is logged is of the episodes since the last line of the log. Processes wait for each
+        other only for that line; until then each shows its own.
+        """
+        total = self._measure(batch, self.train_metrics)
+        logged = (self.global_step + 1) % self._steps_between_logs == 0
+        self._log("train", self.train_metrics.compute(over_processes=logged))
+        return total
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin with no episode."""
+        self.val_metrics.reset()
 
     def validation_step(self, batch: Episode, batch_idx: int) -> None:
         """Losses and pseudo-label Dice on held-out episodes; no test organ is looked at."""
-        self._losses(batch, "val")
+        self._measure(batch, self.val_metrics)
 
-    def _losses(self, batch: Episode, stage: str) -> dict[str, Tensor]:
+    def on_validation_epoch_end(self) -> None:
+        """Log what all validation episodes gave together."""
+        self._log("val", self.val_metrics.compute())
+
+    def _measure(self, batch: Episode, metrics: EpisodeMetrics) -> Tensor:
         output = self.network(batch)
         losses: dict[str, Tensor] = self.loss(output, batch)
-        n_episodes = batch.query_masks.shape[0]
-        for name, value in losses.items():
+        metrics.update(losses, output.probabilities[:, :, 1], batch.query_masks)
+        return losses["total"]
+
+    def _log(self, stage: str, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
             self.log(
-                f"{stage}/loss" if name == "total" else f"{stage}/{name}_loss",
-                value.detach(),
-                prog_bar=name == "total",
-                batch_size=n_episodes,
-                sync_dist=stage == "val",
+                f"{stage}/{name}",
+                value,
+                prog_bar=name in ("loss", "pseudo_dice"),
+                sync_dist=stage == "val",  # all processes have the same: Lightning is to know
             )
-        dice = soft_dice(output.probabilities[:, :, 1].detach(), batch.query_masks)
-        self.log(
-            f"{stage}/pseudo_dice",
-            dice,
-            prog_bar=True,
-            batch_size=n_episodes,
-            sync_dist=stage == "val",
-        )
-        return losses
+
+    @property
+    def _steps_between_logs(self) -> int:
+        steps: int = getattr(self.trainer, "log_every_n_steps", 0)  # 0: Lightning writes no log
+        return max(steps, 1)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build the optimiser and the schedule that the hyper-parameters name."""
@@ -131,13 +148,6 @@ class GMRDModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-
-def soft_dice(probability: Tensor, mask: Tensor) -> Tensor:
-    """Dice of the thresholded probability against ``mask == 1``, pooled over the batch."""
-    predicted, true = probability > 0.5, mask == 1
-    overlap = (predicted & true).sum()
-    return 2.0 * overlap / (predicted.sum() + true.sum()).clamp(min=1)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""What training and validation measure, pooled over episodes and over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import BinaryF1Score
+
+from gmrd.types import IGNORE_LABEL
+
+
+class PseudoDice(BinaryF1Score):
+    """Dice of all pixels of all episodes together: 2·overlap / (predicted + true).
+
+    Ignored pixels do not count. 0 where nothing is predicted and nothing true.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(ignore_index=IGNORE_LABEL, validate_args=False, sync_on_compute=False)
+
+    def update(
+        self,
+        probability: Float[Tensor, "batch query h w"],
+        masks: Int[Tensor, "batch query h w"],
+    ) -> None:
+        """Count the pixels of a batch; those above 0.5 are predicted."""
+        super().update((probability > 0.5).long(), masks)
+
+
+class EpisodeMetrics(nn.Module):
+    """Mean losses and pseudo-label Dice of the episodes since the last :meth:`reset`.
+
+    How the episodes were cut into batches, and which process had them, makes no difference. No
+    update waits for the accelerator.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pseudo_dice = PseudoDice()
+        self.means = nn.ModuleDict()
+
+    def update(
+        self,
+        losses: Mapping[str, Tensor],
+        probability: Float[Tensor, "batch query h w"],
+        masks: Int[Tensor, "batch query h w"],
+    ) -> None:
+        """Count a batch.
+
+        Args:
+            losses: The mean over the batch of ``total`` and of every part, by name.
+            probability: Of the foreground.
+            masks: 1 in the foreground, ``IGNORE_LABEL`` where nothing counts.
+        """
+        for name, value in losses.items():
+            # One copy an episode: MeanMetric drops weights where it does not look for NaN.
+            self._mean(name, value).update(value.detach().expand(len(masks)))
+        self.pseudo_dice.update(probability.detach(), masks)
+
+    def compute(self, *, over_processes: bool = True) -> dict[str, Tensor]:
+        """The values by the names that loggers show; all processes must ask at once.
+
+        Args:
+            over_processes: Pool the episodes of all processes, for which they wait for each other.
+        """
+        found: dict[str, Tensor] = {}
+        for name, metric in self._metrics().items():
+            with metric.sync_context(should_sync=over_processes):
+                found[name] = metric.compute()
+        return found
+
+    def reset(self) -> None:
+        """Forget all episodes."""
+        for metric in self._metrics().values():
+            metric.reset()
+
+    def _metrics(self) -> dict[str, Metric]:
+        means = {name: cast("Metric", mean) for name, mean in self.means.items()}
+        return {**means, "pseudo_dice": self.pseudo_dice}
+
+    def _mean(self, loss: str, value: Tensor) -> MeanMetric:
+        name = "loss" if loss == "total" else f"{loss}_loss"
+        if name not in self.means:
+            mean = MeanMetric(nan_strategy="disable", sync_on_compute=False)
+            self.means[name] = mean.to(value.device)
+        return cast("MeanMetric", self.means[name])

@@ -186,7 +186,7 @@ def _check_manifest(name: str, root: Path) -> None:
     assert manifest["classes"].keys() >= {str(c) for c in download.classes}
     assert tuple(case["case_id"] for case in manifest["cases"]) == download.cases
     assert manifest["preparation"]["size"] == 256
-    files = {p.name: p for p in root.rglob("*.nii.gz")}
+    files = {p.relative_to(root).as_posix(): p for p in root.rglob("*.nii.gz")}
     for case in manifest["cases"]:
         assert case["label_voxels"].keys() == {"0", *(str(c) for c in download.classes)}
         for file, digest in case["sha256"].items():

@@ -9,9 +9,10 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
+from gmrd.cli.inspect import inspect
 from gmrd.cli.prepare import prepare
 from gmrd.data.phantom import make_phantom_volume
-from gmrd.data.volume import save_like
+from gmrd.data.volume import read_image, save_like
 
 DOC = Path(__file__).parents[2] / "docs" / "own-data.md"
 
@@ -37,3 +38,9 @@ def test_worked_example(tmp_path: Path) -> None:
     assert data.cases[0].pseudo_label.is_file()
     query = next(iter(data.evaluation_cases())).query
     assert query.image.shape[1:] == (256, 256)
+    changed = [f.what for f in inspect(data, None)[1] if "since it was prepared" in f.what]
+    assert not changed
+    image, affine = read_image(data.cases[1].image)
+    save_like(data.cases[1].image, image + 1, affine)
+    changed = [f.what for f in inspect(data, None)[1] if "since it was prepared" in f.what]
+    assert changed == ["images/b.nii.gz was changed since it was prepared"]

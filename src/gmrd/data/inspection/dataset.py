@@ -177,18 +177,31 @@ def _changed_files(root: Path, layout: Layout) -> Iterator[Finding]:
         meaning = "delete it and run gmrd-prepare, which writes it anew"
         yield Finding("warning", "", f"{path} cannot be read", meaning)
         return
-    folders = [(root / p).parent for p in (layout.images, layout.pseudo_labels)]
     for record in records:
         for name, digest in record["sha256"].items():
-            file = next((f / name for f in folders if (f / name).is_file()), None)
-            if file is None or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-                gone = "is gone" if file is None else "was changed"
+            found = [_sha256(file) for file in _files_of(root, layout, name) if file.is_file()]
+            if digest not in found:
                 yield Finding(
                     "warning",
                     record["case_id"],
-                    f"{name} {gone} since it was prepared",
+                    f"{name} {'was changed' if found else 'is gone'} since it was prepared",
                     "the manifest no longer describes the data; gmrd-prepare makes lost files anew",
                 )
+
+
+def _files_of(root: Path, layout: Layout, name: str) -> list[Path]:
+    """The file that a manifest names.
+
+    Early manifests have no folders, so that image, label and supervoxels may share one name.
+    """
+    if "/" in name:
+        return [root / name]
+    patterns = (layout.images, layout.labels, layout.pseudo_labels)
+    return [(root / pattern).parent / name for pattern in patterns if pattern]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _too_few(data: EpisodeDataModule, portraits: Sequence[Portrait]) -> Iterator[Finding]:

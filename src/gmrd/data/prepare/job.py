@@ -20,16 +20,19 @@ from gmrd.data.supervoxel_files import make_supervoxels
 from gmrd.data.volume import Volume, save_like
 from gmrd.io.atomic import replacing
 
+RECORDS = "prepared"
+"""Folder below the root with one record for every prepared case."""
+
 
 @dataclass(frozen=True)
 class Job:
-    """One case: its source files and the files to write."""
+    """One case: its source files and the files to write below ``root``."""
 
     case_id: str
     source_image: Path
     source_label: Path | None
     target: Case
-    record: Path
+    root: Path
     settings: Preparation
     supervoxels: Supervoxels
 
@@ -42,6 +45,11 @@ class Job:
             "preparation": plain(asdict(self.settings)),
             "supervoxels": asdict(self.supervoxels),
         }
+
+    @property
+    def record(self) -> Path:
+        """Where it is noted what was done."""
+        return self.root / RECORDS / f"{self.case_id}.json"
 
     def outputs(self) -> list[Path]:
         """Files that the case consists of."""
@@ -81,7 +89,7 @@ class Job:
             "label_voxels": {
                 int(v): int(n) for v, n in zip(*np.unique(values, return_counts=True), strict=True)
             },
-            "sha256": {p.name: _sha256(p) for p in self.outputs()},
+            "sha256": {p.relative_to(self.root).as_posix(): _sha256(p) for p in self.outputs()},
             "facts": self.facts(),
         }
 

@@ -16,9 +16,6 @@ from gmrd.data.prepare.settings import Preparation
 from gmrd.data.pseudo_labels import Supervoxels
 from gmrd.errors import InputError
 
-RECORDS = "prepared"
-"""Folder below the root with one record for every prepared case."""
-
 MANIFEST = "manifest.json"
 
 
@@ -64,7 +61,7 @@ def find_jobs(
             source_image=images[case_id],
             source_label=labels.get(case_id),
             target=_target(root, layout, case_id, has_label=settings.labels is not None),
-            record=root / RECORDS / f"{case_id}.json",
+            root=root,
             settings=settings,
             supervoxels=supervoxels,
         )

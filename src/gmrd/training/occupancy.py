@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
 from gmrd.errors import InputError
@@ -27,14 +27,17 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{folder}: another training runs in this folder: wait for its end, or end it, and "
-                "give the command again; a training beside it needs another hydra.run.dir"
-            ) from error
-        except OSError:  # a file system without locks
-            pass
+    lock = FileLock(folder / FILE, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"{folder}: another training runs in this folder: wait for its end, or end it, and "
+            "give the command again; a training beside it needs another hydra.run.dir"
+        ) from error
+    except (OSError, NotImplementedError):  # a file system without locks
+        pass
+    try:
         yield
+    finally:
+        lock.release()

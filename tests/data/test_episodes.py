@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from gmrd.data.augmentation import Augmentation
 from gmrd.data.episodes import collate_episodes
@@ -107,12 +110,30 @@ def test_support_and_query_are_neighbouring_slices_of_the_class(make_data: MakeD
 
 
 def test_volumes_and_classes_are_drawn_evenly(make_data: MakeData) -> None:
+    """Every volume as often as any other, and in it every class, however many its slices are."""
     dataset = make_data(augmentation=None).episodes()
-    rng = np.random.default_rng(0)
-    drawn = [dataset._draw_volume(0, rng)[0].case_id for _ in range(600)]
-    counts = np.unique(drawn, return_counts=True)[1]
-    assert len(counts) == len(dataset.sources[0].volumes)
-    assert counts.min() > 0.7 * 600 / len(counts)
+    opened = [
+        dataset.sources[0].open(index, length=2, validation=False)
+        for index in range(len(dataset.sources[0].volumes))
+    ]
+    slices = {
+        plane.tobytes(): (index, z)
+        for index, (volume, _) in enumerate(opened)
+        for z, plane in enumerate(volume.image)
+    }
+    drawn: Counter[tuple[int, int]] = Counter()
+    for number in range(1500):
+        episode = dataset[number]
+        index, z = slices[episode.support_images[0, 0].numpy().tobytes()]
+        mask = episode.support_masks[0, 0].numpy() == 1
+        drawn[index, int(opened[index][0].pseudo_label[z][mask][0])] += 1
+    by_volume = [sum(n for (of, _), n in drawn.items() if of == i) for i in range(len(opened))]
+    assert chisquare(by_volume).pvalue > 0.01
+    for index, (_, windows) in enumerate(opened):
+        counts = np.array([drawn[index, label] for label in windows.labels])
+        assert chisquare(counts).pvalue > 0.01
+        runs = np.array([len(starts) for starts in windows.starts])
+        assert chisquare(counts, counts.sum() * runs / runs.sum()).pvalue < 1e-3  # not by slices
 
 
 def test_held_out_supervoxels_are_in_no_training_episode(make_data: MakeData) -> None:
@@ -174,12 +195,16 @@ def test_a_volume_without_valid_supervoxel_is_passed_over(
         make_data(pseudo_labels=pattern, min_area=10_000).episodes()[0]
 
 
-def test_collate_keeps_order_and_emptiness(make_data: MakeData) -> None:
-    dataset = make_data().episodes()
-    first, second = dataset[0], dataset[1]
-    batch = collate_episodes([first, second])
-    assert torch.equal(batch.query_images[1], second.query_images[0])
-    assert not batch.any_empty_support
+@pytest.mark.parametrize("empty", [(), (0,), (2,), (0, 1, 2)])
+def test_collate_keeps_order_and_emptiness(make_data: MakeData, empty: tuple[int, ...]) -> None:
+    dataset = make_data(n_shot=2, n_query=2).episodes()
+    episodes = [replace(dataset[i], any_empty_support=i in empty) for i in range(3)]
+    batch = collate_episodes(episodes)
+    for name in ("support_images", "support_masks", "query_images", "query_masks"):
+        parts = [getattr(episode, name)[0] for episode in episodes]
+        assert not torch.equal(parts[0], parts[1])
+        assert torch.equal(getattr(batch, name), torch.stack(parts))
+    assert batch.any_empty_support == bool(empty)
 
 
 @settings(max_examples=60)

@@ -36,7 +36,8 @@ from scipy import ndimage
 
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
-from gmrd.data.volume import load_volume, save_like
+from gmrd.data.volume import load_volume
+from gmrd.io.nifti_writer import write_nifti
 
 TARGET = 5.0
 GPU_EPISODES_PER_SECOND = 40.0
@@ -117,9 +118,9 @@ def phantom_root(root: Path, n_cases: int = 6) -> Path:
     for case in range(1, n_cases + 1):
         volume = make_phantom_volume(case, size=256, n_slices=36)
         affine = np.diag([1.25, 1.25, 7.7, 1.0])
-        save_like(root / f"image_{case}.nii.gz", volume.image, affine)
+        write_nifti(root / f"image_{case}.nii.gz", volume.image, affine)
         body = volume.image > 60
-        save_like(root / f"supervoxel_{case}.nii.gz", (blocks * body).astype(np.int32), affine)
+        write_nifti(root / f"supervoxel_{case}.nii.gz", (blocks * body).astype(np.int32), affine)
     return root
 
 
@@ -130,7 +131,7 @@ def sabs_root(root: Path, n_cases: int = 30) -> Path:
     blocks = (z // 16) * 64 + (y // 32) * 8 + x // 32 + 1
     for name, array in (("image", volume.image), ("supervoxel", blocks * (volume.image > 60))):
         first = root / f"{name}_1.nii.gz"
-        save_like(first, array, np.diag([1.2, 1.2, 3.0, 1.0]))
+        write_nifti(first, array, np.diag([1.2, 1.2, 3.0, 1.0]))
         for case in range(2, n_cases + 1):
             shutil.copy(first, root / f"{name}_{case}.nii.gz")
     return root

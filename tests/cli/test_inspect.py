@@ -14,8 +14,9 @@ from gmrd.cli.inspect import inspect
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom
 from gmrd.data.supervoxel_files import make_supervoxels
-from gmrd.data.volume import read_image, save_like
 from gmrd.errors import InputError
+from gmrd.io.nifti_writer import write_nifti
+from helpers.scans import read
 
 SUPERVOXELS = {"min_size": 200, "scale": 1.0, "sigma": 0.0}
 
@@ -60,8 +61,8 @@ def found(root: Path, **overrides: object) -> list[tuple[str, str, str]]:
 
 def change(root: Path, kind: str, case: int, edit: Callable[[np.ndarray], np.ndarray]) -> None:
     path = root / "phantom_normalized" / f"{kind}_{case}.nii.gz"
-    array, affine = read_image(path)
-    save_like(path, edit(array.copy()), affine)
+    array, affine = read(path)
+    write_nifti(path, edit(array.copy()), affine)
 
 
 def test_sound_root_has_no_findings(root: Path, tmp_path: Path) -> None:
@@ -118,8 +119,8 @@ def test_twins_other_endings_and_a_damaged_manifest(root: Path) -> None:
     for kind in ("image", "label"):
         shutil.copy(folder / f"{kind}_1.nii.gz", folder / f"{kind}_7.nii.gz")
         shutil.copy(folder / f"{kind}_2.nii.gz", folder / f".part-x-{kind}_8.nii.gz")
-    array, affine = read_image(folder / "image_3.nii.gz")
-    save_like(folder / "image_3.nii", array, affine)
+    array, affine = read(folder / "image_3.nii.gz")
+    write_nifti(folder / "image_3.nii", array, affine)
     (root / "manifest.json").write_text('{"cases": [')
     findings = found(root)
     assert any(s == "error" and c == "7" and "the image is that of case 1" in t
@@ -135,8 +136,8 @@ def test_files_without_a_volume(root: Path) -> None:
     (folder / "image_1.nii.gz").write_bytes(b"")
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 0), np.float32), np.eye(4)), folder / "image_2.nii.gz")
     for kind in ("image", "label"):
-        array, affine = read_image(folder / f"{kind}_4.nii.gz")
-        save_like(folder / f"{kind}_4.nii.gz", array[12:13], affine)
+        array, affine = read(folder / f"{kind}_4.nii.gz")
+        write_nifti(folder / f"{kind}_4.nii.gz", array[12:13], affine)
     (root / "supervoxels_200" / "superpix-MIDDLE_4.nii.gz").unlink()
     errors = [(case, text) for severity, case, text in found(root) if severity == "error"]
     expected = {
@@ -150,14 +151,14 @@ def test_files_without_a_volume(root: Path) -> None:
 
 def test_mirrored_label_and_odd_orientation(root: Path) -> None:
     folder = root / "phantom_normalized"
-    label, affine = read_image(folder / "label_1.nii.gz")
+    label, affine = read(folder / "label_1.nii.gz")
     mirrored = affine @ np.diag([-1.0, 1.0, 1.0, 1.0])
-    save_like(folder / "label_1.nii.gz", label.astype(np.uint8), mirrored)
+    write_nifti(folder / "label_1.nii.gz", label.astype(np.uint8), mirrored)
     for kind in ("image", "label"):
-        array, affine = read_image(folder / f"{kind}_2.nii.gz")
-        save_like(folder / f"{kind}_2.nii.gz", array, affine @ np.diag([1.0, 1.0, 2.0, 1.0]))
-        array, affine = read_image(folder / f"{kind}_3.nii.gz")
-        save_like(folder / f"{kind}_3.nii.gz", array, affine @ np.diag([1.0, -1.0, 1.0, 1.0]))
+        array, affine = read(folder / f"{kind}_2.nii.gz")
+        write_nifti(folder / f"{kind}_2.nii.gz", array, affine @ np.diag([1.0, 1.0, 2.0, 1.0]))
+        array, affine = read(folder / f"{kind}_3.nii.gz")
+        write_nifti(folder / f"{kind}_3.nii.gz", array, affine @ np.diag([1.0, -1.0, 1.0, 1.0]))
     findings = found(root)
     assert any(s == "error" and c == "1" and "may be mirrored" in t for s, c, t in findings)
     assert any(s == "warning" and "along z in case 1 and 15.40 mm in case 2" in t
@@ -169,8 +170,8 @@ def test_mirrored_label_and_odd_orientation(root: Path) -> None:
 def test_supervoxels_out_of_date_or_foreign_or_too_small(root: Path) -> None:
     change(root, "image", 1, lambda a: a * 2)
     path = root / "supervoxels_200" / "superpix-MIDDLE_2.nii.gz"
-    labels, affine = read_image(path)
-    save_like(path, labels.astype(np.int32), affine)
+    labels, affine = read(path)
+    write_nifti(path, labels.astype(np.int32), affine)
     findings = found(root)
     assert any(s == "warning" and c == "1" and "out of date" in t for s, c, t in findings)
     assert any(s == "note" and c == "2" and "not made by gmrd" in t for s, c, t in findings)

@@ -19,10 +19,10 @@ from hydra.utils import instantiate
 from gmrd.cli.prepare import prepare
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
-from gmrd.data.volume import read_image
 from gmrd.errors import InputError
 from helpers.commands import RunHere
 from helpers.raw_data import write_dicom_series, write_masks
+from helpers.scans import read
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,10 @@ def test_what_is_written_trains(prepared: Path, tmp_path: Path) -> None:
     data = data_set(prepared, f"data.cache_dir={tmp_path}", "data.image_size=64")
     assert [case.case_id for case in data.cases] == ["2", "10"]
     data.prepare_data()
-    image, affine = read_image(data.cases[0].image)
+    image, affine = read(data.cases[0].image)
     assert image.shape[1:] == (256, 256)
     np.testing.assert_allclose(np.abs(np.diag(affine)), [1.25, 1.25, 7.7, 1])
-    label, _ = read_image(prepared / "chaos_MR_T2_normalized" / "label_2.nii.gz")
+    label, _ = read(prepared / "chaos_MR_T2_normalized" / "label_2.nii.gz")
     assert set(np.unique(label)) == {0, 1, 2, 3, 4}
     assert not list(prepared.rglob(".*"))
 
@@ -111,7 +111,7 @@ def test_a_killed_run_is_taken_up(prepared: Path, download: Path, tmp_path: Path
     assert 1 <= len(records) < 6
     assert not (root / "manifest.json").exists()
     for path in root.glob("*/[!.]*.nii.gz"):
-        read_image(path)
+        read(path)
     before = {p: p.stat().st_mtime_ns for p in records}
     leftover = root / "chaos_MR_T2_normalized" / ".part-x-image_6.nii.gz"
     leftover.write_bytes(b"half a file")
@@ -131,8 +131,8 @@ def _same_volumes(root: Path, case: str, other: Path, other_case: str) -> bool:
     names = ("chaos_MR_T2_normalized/image", "chaos_MR_T2_normalized/label")
     return all(
         np.array_equal(
-            read_image(root / f"{name}_{case}.nii.gz")[0],
-            read_image(other / f"{name}_{other_case}.nii.gz")[0],
+            read(root / f"{name}_{case}.nii.gz")[0],
+            read(other / f"{name}_{other_case}.nii.gz")[0],
         )
         for name in (*names, "supervoxels_5000/superpix-MIDDLE")
     )

@@ -9,8 +9,9 @@ import pytest
 from scipy import ndimage
 
 from gmrd.data.datamodule import EpisodeDataModule
-from gmrd.data.volume import read_image, save_like
+from gmrd.io.nifti_writer import write_nifti
 from helpers.data import MakeData
+from helpers.scans import read
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +19,7 @@ def phantom_root(phantom: Path) -> Path:
     """The phantom with supervoxels: the nearest of 24 random points."""
     rng = np.random.default_rng(0)
     for path in sorted((phantom / "phantom_normalized").glob("image_*")):
-        image, affine = read_image(path)
+        image, affine = read(path)
         seeds = np.ones(image.shape, dtype=bool)
         seeds[tuple((rng.random((3, 24)) * np.array(image.shape)[:, None]).astype(int))] = False
         nearest = ndimage.distance_transform_edt(seeds, return_indices=True)[1]
@@ -26,7 +27,7 @@ def phantom_root(phantom: Path) -> Path:
         label = np.unique(label, return_inverse=True)[1].reshape(image.shape) + 1
         label[image < 50] = 0
         name = path.name.replace("image_", "superpix-MIDDLE_")
-        save_like(phantom / "supervoxels_500" / name, label.astype(np.int32), affine)
+        write_nifti(phantom / "supervoxels_500" / name, label.astype(np.int32), affine)
     return phantom
 
 

@@ -17,9 +17,10 @@ from gmrd.data.cache import VolumeCache
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.joined import JoinedDataModule
 from gmrd.data.phantom import make_phantom
-from gmrd.data.volume import read_image, save_like
 from gmrd.errors import InputError
+from gmrd.io.nifti_writer import write_nifti
 from helpers.data import MakeData
+from helpers.scans import read
 
 
 @pytest.mark.parametrize(
@@ -88,9 +89,9 @@ def test_a_case_without_the_class_is_neither_support_nor_query(
 ) -> None:
     for case in range(1, 7):
         name = f"label_{case}.nii.gz"
-        label, affine = read_image(phantom_root / "phantom_normalized" / name)
+        label, affine = read(phantom_root / "phantom_normalized" / name)
         label[(label == 4) & (case == 3)] = 0
-        save_like(tmp_path / name, label.astype(np.uint8), affine)
+        write_nifti(tmp_path / name, label.astype(np.uint8), affine)
     data = make_data(labels=str(tmp_path / "label_{case}.nii.gz"))
     supports = {c.query.case_id: c.supports for c in data.evaluation_cases()}
     assert [s.case_id for s in supports["1"][1]] == ["3"]
@@ -106,10 +107,10 @@ def test_label_values_of_the_challenge(
     values = {1: 200, 2: 500, 3: 600, 4: 4}
     for case in range(1, 7):
         name = f"label_{case}.nii.gz"
-        label, affine = read_image(phantom_root / "phantom_normalized" / name)
+        label, affine = read(phantom_root / "phantom_normalized" / name)
         for class_id, value in values.items():
             label[label == class_id] = value
-        save_like(tmp_path / name, label.astype(np.int16), affine)
+        write_nifti(tmp_path / name, label.astype(np.int16), affine)
     pattern = str(tmp_path / "label_{case}.nii.gz")
     data = make_data(labels=pattern, label_values={200: 1, 500: 2, 600: 3})
     for plain, mapped in zip(make_data().cases, data.cases, strict=True):
@@ -136,9 +137,9 @@ def test_cache_is_renewed_when_a_file_changes(make_data: MakeData, tmp_path: Pat
     again = cache[0]
     assert np.array_equal(again.image, first.image)
     assert sorted(cache.folder.iterdir()) == entries
-    image, affine = read_image(case.image)
+    image, affine = read(case.image)
     image[0] += 500
-    save_like(case.image, image, affine)
+    write_nifti(case.image, image, affine)
     assert not np.array_equal(cache[0].image, first.image)
     other = VolumeCache([case], cache.folder, 32)
     assert other[0].image.shape[1:] == (32, 32)
@@ -175,9 +176,9 @@ def test_volumes_of_one_slice(make_data: MakeData, phantom_root: Path, tmp_path:
     """They are passed over; where their supervoxels are still to be made, they are refused."""
     root = Path(shutil.copytree(phantom_root, tmp_path / "data"))
     for path in root.rglob("*.nii.gz"):
-        array, affine = read_image(path)
+        array, affine = read(path)
         if path.name.split(".")[0].endswith(("4", "5")):
-            save_like(path, array[12:13].astype(np.float32), affine)
+            write_nifti(path, array[12:13].astype(np.float32), affine)
     data = make_data(root=root)
     assert [case.case_id for case in data.train_cases] == ["4", "5", "6"]
     assert data.episodes()[0].support_masks.sum() > 0

@@ -16,10 +16,10 @@ from hydra.utils import instantiate
 
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
-from gmrd.data.volume import read_image
 from helpers import raw_data
 from helpers.commands import RunHere
 from helpers.published_steps import Published, Spacing, published_ct, published_mri
+from helpers.scans import read
 
 Pixels = tuple[np.ndarray, np.ndarray]
 Publish = Callable[[np.ndarray, np.ndarray, Spacing], Published]
@@ -79,7 +79,7 @@ def pixels() -> dict[str, list[Pixels]]:
 
 
 def _real_mr(folder: Path, case: int) -> Pixels:
-    image, label = (read_image(folder / f"{kind}_{case}.nii.gz")[0] for kind in ("image", "label"))
+    image, label = (read(folder / f"{kind}_{case}.nii.gz")[0] for kind in ("image", "label"))
     return np.rint(image[15:23]), label[15:23].astype(np.uint8)
 
 
@@ -91,7 +91,7 @@ def _real_ct(folder: Path, start: int) -> Pixels:
     raw = read_case(folder / "DICOM_anon", folder / "Ground", settings)
     assert raw.label is not None
     chosen = slice(20 + start, None, 10)
-    return _with_spleen(np.rint(raw.image[chosen]), raw.label[chosen])
+    return _with_spleen(np.rint(raw.scan.image[chosen]), raw.label[chosen])
 
 
 def _phantom(seed: int, size: int) -> Pixels:
@@ -166,7 +166,7 @@ def _check_against_published(
     image, label = (a[:, ::-1] for a in pixels) if download.reversed_rows else pixels
     expected = download.publish(image, label, download.spacing)
     (case,) = (c for c in data.cases if c.case_id == case_id)
-    ours, _ = read_image(case.image)
+    ours, _ = read(case.image)
     our_label = data.volume(case).label
     assert our_label is not None
     assert ours.shape == our_label.shape == expected.image.shape
@@ -191,7 +191,7 @@ def _check_manifest(name: str, root: Path) -> None:
         assert case["label_voxels"].keys() == {"0", *(str(c) for c in download.classes)}
         for file, digest in case["sha256"].items():
             assert hashlib.sha256(files.pop(file).read_bytes()).hexdigest() == digest
-        image, affine = read_image(next(root.glob(f"*normalized/image_{case['case_id']}.nii.gz")))
+        image, affine = read(next(root.glob(f"*normalized/image_{case['case_id']}.nii.gz")))
         assert case["shape_xyz"] == list(image.shape[::-1])
         np.testing.assert_allclose(case["affine"], affine, atol=1e-4)
     assert not files

@@ -16,11 +16,12 @@ from scipy.stats import chisquare
 
 from gmrd.data.augmentation import Augmentation
 from gmrd.data.episodes import collate_episodes
-from gmrd.data.volume import read_image, save_like
 from gmrd.data.windows import find_windows, held_out
 from gmrd.errors import InputError
+from gmrd.io.nifti_writer import write_nifti
 from gmrd.types import Episode
 from helpers.data import MakeData
+from helpers.scans import read
 
 
 def same(a: Episode, b: Episode) -> bool:
@@ -185,9 +186,9 @@ def test_a_volume_without_valid_supervoxel_is_passed_over(
     data = make_data()
     kept = data.train_cases[0].case_id
     for case in data.train_cases:
-        labels, affine = read_image(case.pseudo_label)
+        labels, affine = read(case.pseudo_label)
         labels = labels if case.case_id == kept else np.zeros_like(labels)
-        save_like(empty / case.pseudo_label.name, labels.astype(np.int32), affine)
+        write_nifti(empty / case.pseudo_label.name, labels.astype(np.int32), affine)
     pattern = str(empty / "superpix-MIDDLE_{case}.nii.gz")
     dataset = make_data(pseudo_labels=pattern).episodes()
     assert {dataset[i].any_empty_support for i in range(20)} == {False}

@@ -12,7 +12,8 @@ from hydra.utils import instantiate
 from gmrd.cli.inspect import inspect
 from gmrd.cli.prepare import prepare
 from gmrd.data.phantom import make_phantom_volume
-from gmrd.data.volume import read_image, save_like
+from gmrd.io.nifti_writer import write_nifti
+from helpers.scans import read
 
 DOC = Path(__file__).parents[2] / "docs" / "own-data.md"
 
@@ -26,9 +27,9 @@ def test_worked_example(tmp_path: Path) -> None:
     for case in "abc":
         volume = make_phantom_volume(ord(case), size=64, n_slices=8)
         source = tmp_path / "download"
-        save_like(source / "scans" / f"{case}.nii.gz", volume.image, np.array(affine))
+        write_nifti(source / "scans" / f"{case}.nii.gz", volume.image, np.array(affine))
         label = np.where(volume.label <= 2, volume.label, 0).astype(np.uint8)
-        save_like(source / "truth" / f"{case}.nii.gz", label, np.array(affine))
+        write_nifti(source / "truth" / f"{case}.nii.gz", label, np.array(affine))
     with initialize_config_module("gmrd.conf", version_base="1.3"):
         overrides = [f"hydra.searchpath=[file://{configs}]", "data=knees", f"root={tmp_path / 'k'}"]
         cfg = compose("prepare", [*overrides, f"data.cache_dir={tmp_path / 'cache'}"])
@@ -40,7 +41,7 @@ def test_worked_example(tmp_path: Path) -> None:
     assert query.image.shape[1:] == (256, 256)
     changed = [f.what for f in inspect(data, None)[1] if "since it was prepared" in f.what]
     assert not changed
-    image, affine = read_image(data.cases[1].image)
-    save_like(data.cases[1].image, image + 1, affine)
+    image, affine = read(data.cases[1].image)
+    write_nifti(data.cases[1].image, image + 1, affine)
     changed = [f.what for f in inspect(data, None)[1] if "since it was prepared" in f.what]
     assert changed == ["images/b.nii.gz was changed since it was prepared"]

@@ -14,10 +14,13 @@ from gmrd.data.prepare.dicom import read_series
 from gmrd.data.prepare.settings import Preparation
 from gmrd.data.prepare.sources import RawCase, class_ids, read_case
 from gmrd.data.prepare.steps import prepare_volume
-from gmrd.data.volume import load_volume, read_image, save_like
+from gmrd.data.volume import load_volume
 from gmrd.errors import InputError
+from gmrd.io.nifti_writer import write_nifti
+from gmrd.io.scan import Scan
 from helpers.published_steps import resampled_size
 from helpers.raw_data import MR_VALUES, write_dicom_series, write_masks
+from helpers.scans import read
 
 CHAOS_MR = Preparation(
     images="MR/{case}/T2SPIR/DICOM_anon",
@@ -48,9 +51,9 @@ def test_masks_follow_the_files_and_slices_the_patient(
     write_masks(tmp_path / "masks", label, stem=stem, head_first=head_first)
     case = read_case(tmp_path / "dicom", tmp_path / "masks", CHAOS_MR)
     assert case.label is not None
-    np.testing.assert_array_equal(case.image, image)
+    np.testing.assert_array_equal(case.scan.image, image)
     np.testing.assert_array_equal(case.label, label)
-    np.testing.assert_allclose(np.diag(case.affine), [-1.6, -1.6, 9.0, 1.0])
+    np.testing.assert_allclose(np.diag(case.scan.affine), [-1.6, -1.6, 9.0, 1.0])
     if head_first:
         with pytest.raises(InputError, match="mask_order"):
             read_case(
@@ -69,7 +72,7 @@ def test_series_is_chosen_by_tags(tmp_path: Path, raw: tuple[np.ndarray, np.ndar
     with pytest.raises(InputError, match=r"2 DICOM series.*'T1'.*'T2'|2 DICOM series.*'T2'.*'T1'"):
         read_series(tmp_path)
     series = read_series(tmp_path, {"SeriesDescription": "T2"})
-    np.testing.assert_array_equal(series.pixels(), image)
+    np.testing.assert_array_equal(series.image, image)
     with pytest.raises(InputError, match="no DICOM series"):
         read_series(tmp_path, {"SeriesDescription": "DWI"})
 
@@ -114,9 +117,9 @@ RAW_SIZES = {
 @pytest.mark.parametrize("case", RAW_SIZES)
 def test_resampled_size_is_that_of_the_real_prepared_volume(chaost2: Path, case: str) -> None:
     size, spacing = RAW_SIZES[case]
-    image, _ = read_image(chaost2 / "chaos_MR_T2_normalized" / f"image_{case}.nii.gz")
+    image, _ = read(chaost2 / "chaos_MR_T2_normalized" / f"image_{case}.nii.gz")
     assert resampled_size(size, spacing, (1.25, 1.25, 7.7))[2] == len(image)
-    raw = RawCase(np.zeros(size[::-1]), np.diag([*spacing, 1.0]), None)
+    raw = RawCase(Scan(case, np.zeros(size[::-1], np.float32), np.diag([*spacing, 1.0])), None)
     assert prepare_volume(case, raw, CHAOS_MR).image.shape == image.shape
 
 
@@ -129,7 +132,7 @@ def test_ct_window_border_and_spacing(tmp_path: Path) -> None:
     settings = Preparation(
         images="", window=[-125, 275], border=32, spacing_factor=[1.75, 1.75, 1], size=256
     )
-    volume = prepare_volume("1", RawCase(image, affine, label), settings)
+    volume = prepare_volume("1", RawCase(Scan("1", image, affine), label), settings)
     assert volume.image.shape == (3, 256, 256)
     assert volume.image.min() == 0
     assert volume.image.max() == 255
@@ -146,10 +149,10 @@ def test_chaos_ct_series(chaos_ct: Path) -> None:
     settings = Preparation(images="", labels="", label_ranges={1: [1, 255]}, orientation="LAS")
     case = read_case(chaos_ct / "DICOM_anon", chaos_ct / "Ground", settings)
     assert case.label is not None
-    liver = case.image[case.label == 1]
+    liver = case.scan.image[case.label == 1]
     assert round(float(liver.mean())) == 141
     assert round(float(liver.std())) == 34
-    np.testing.assert_allclose(np.abs(np.diag(case.affine)), [0.7265625, 0.7265625, 2.0, 1.0])
+    np.testing.assert_allclose(np.abs(np.diag(case.scan.affine)), [0.7265625, 0.7265625, 2.0, 1.0])
     with pytest.raises(InputError, match="mask_order"):
         read_case(
             chaos_ct / "DICOM_anon", chaos_ct / "Ground", replace(settings, mask_order="position")
@@ -159,8 +162,8 @@ def test_chaos_ct_series(chaos_ct: Path) -> None:
 def test_a_label_elsewhere_is_refused_unless_told_otherwise(tmp_path: Path) -> None:
     paths = [tmp_path / f"{kind}.nii.gz" for kind in ("image", "label")]
     volume = make_phantom_volume(1, size=32, n_slices=4)
-    save_like(paths[0], volume.image, np.diag([2.0, 2.0, 5.0, 1.0]))
-    save_like(paths[1], volume.label, np.diag([-2.0, 2.0, 5.0, 1.0]))
+    write_nifti(paths[0], volume.image, np.diag([2.0, 2.0, 5.0, 1.0]))
+    write_nifti(paths[1], volume.label, np.diag([-2.0, 2.0, 5.0, 1.0]))
     settings = Preparation(images="", labels="")
     with pytest.raises(InputError, match=r"may be mirrored.*data\.check_geometry=false"):
         read_case(*paths, settings)
@@ -173,8 +176,8 @@ def test_odd_257_files_lose_the_last_row_and_column(tmp_path: Path) -> None:
 
     rng = np.random.default_rng(0)
     image = rng.random((2, 257, 257)).astype(np.float32)
-    save_like(tmp_path / "image.nii.gz", image, np.eye(4))
-    save_like(tmp_path / "label.nii.gz", (image > 0.5).astype(np.uint8), np.eye(4))
+    write_nifti(tmp_path / "image.nii.gz", image, np.eye(4))
+    write_nifti(tmp_path / "label.nii.gz", (image > 0.5).astype(np.uint8), np.eye(4))
     case = Case("1", tmp_path / "image.nii.gz", tmp_path / "label.nii.gz", tmp_path / "none")
     volume = load_volume(case, z_score=False)
     np.testing.assert_array_equal(volume.image, image[:, :256, :256])

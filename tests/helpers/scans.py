@@ -7,6 +7,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from gmrd.io.readers import read_scan
+
 
 def ball(seed: int, shape: tuple[int, int, int] = (12, 40, 44)) -> tuple[np.ndarray, np.ndarray]:
     """Image and label (z, y, x) of a bright ball in a textured body."""
@@ -31,3 +33,9 @@ def write(path: Path, array: np.ndarray, matrix: np.ndarray) -> Path:
     image.set_sform(matrix, code=1)
     nib.save(image, path)
     return path
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A file's array (z, y, x), as float64, and its affine."""
+    scan = read_scan(path, dtype=np.float64)
+    return scan.image, scan.affine

@@ -113,7 +113,7 @@ def test_a_series_with_a_gap_or_a_stranger_is_refused(nifti: Path) -> None:
     assert read_scan(folder).image.shape == (12, 40, 44)
     other = as_dicom(nifti, nifti.parent / "other")
     shutil.copy(other / "00.dcm", folder / "stranger.dcm")
-    with pytest.raises(InputError, match="2 series"):
+    with pytest.raises(InputError, match="2 DICOM series"):
         read_scan(folder)
     (folder / "stranger.dcm").unlink()
     (folder / "02.dcm").unlink()

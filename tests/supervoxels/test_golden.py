@@ -6,13 +6,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from gmrd import _core
-from gmrd.data.supervoxel_files import header_spacing
+from gmrd.io.readers import read_scan
 from gmrd.supervoxels import felzenszwalb, pseudo_labels, rescale
 
 CASES = (1, 2, 3, 5, 8, 10, 13, 15, 19, 20)
@@ -25,7 +24,8 @@ def sha256(labels: NDArray[np.int32]) -> str:
 
 def read(folder: Path, case: int) -> tuple[NDArray[Any], tuple[float, float, float]]:
     path = folder / "chaos_MR_T2_normalized" / f"image_{case}.nii.gz"
-    return nib.load(path).get_fdata().T, header_spacing(path)
+    scan = read_scan(path, dtype=np.float64)
+    return scan.image, scan.spacing
 
 
 @pytest.mark.parametrize("index", range(4))

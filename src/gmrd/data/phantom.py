@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy import ndimage
 
-from gmrd.data.volume import save_like
+from gmrd.io.nifti_writer import write_nifti
 
 Array = NDArray[np.float64]
 
@@ -112,8 +112,8 @@ def make_phantom(root: str | Path, *, n_cases: int = 8, seed: int = 0, size: int
     for case in track(range(1, n_cases + 1), "Phantom volumes", transient=True):
         case_seed = int(np.random.SeedSequence([seed, case]).generate_state(1)[0])
         volume = make_phantom_volume(case_seed, size=size, n_slices=22 + case_seed % 6)
-        save_like(folder / f"image_{case}.nii.gz", volume.image, affine)
-        save_like(folder / f"label_{case}.nii.gz", volume.label, affine)
+        write_nifti(folder / f"image_{case}.nii.gz", volume.image, affine)
+        write_nifti(folder / f"label_{case}.nii.gz", volume.label, affine)
     return folder
 
 

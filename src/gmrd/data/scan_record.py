@@ -5,24 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import nibabel as nib
-import numpy as np
 
 from gmrd.data.datamodule import EpisodeDataModule
-from gmrd.data.volume import spacing_of
+from gmrd.io.readers import read_scan
 
 
 def scan_record(datamodule: EpisodeDataModule) -> dict[str, Any]:
     """Which cases were trained on, and their orientation, spacing (z, y, x) and slice shape.
 
-    The geometry is that of one header. With it goes what preparation did to the intensities, so
+    The geometry is that of one volume. With it goes what preparation did to the intensities, so
     that a new scan can be brought to the slices that the network knows. Empty where no volume can
     be looked at.
     """
     cases = datamodule.train_cases
     if not cases:
         return {}
-    file: Any = nib.load(cases[0].image)
-    columns, rows = file.shape[:2]
+    scan = read_scan(cases[0].image)
+    rows, columns = scan.image.shape[1:]
     preparation = datamodule.preparation or {}
     window = preparation.get("window")
     return {
@@ -31,8 +30,8 @@ def scan_record(datamodule: EpisodeDataModule) -> dict[str, Any]:
         "fold": datamodule.fold,
         "setting": datamodule.setting,
         "group": datamodule.group,
-        "orientation": "".join(nib.aff2axcodes(file.affine)),
-        "spacing": [round(v, 6) for v in spacing_of(np.asarray(file.affine))],
+        "orientation": "".join(nib.aff2axcodes(scan.affine)),
+        "spacing": [round(v, 6) for v in scan.spacing],
         "slice_shape": [int(rows), int(columns)],
         "window": None if window is None else [float(v) for v in window],
         "clip_percentile": preparation.get("clip_percentile"),

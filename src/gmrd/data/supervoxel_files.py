@@ -13,8 +13,9 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 
-from gmrd.data.volume import read_image, save_like
 from gmrd.errors import InputError
+from gmrd.io.nifti_writer import write_nifti
+from gmrd.io.readers import read_scan
 from gmrd.supervoxels import pseudo_labels
 
 MARK = "gmrd supervoxels "
@@ -71,19 +72,19 @@ def make_supervoxels(
     status = _status(target, mark, overwrite)
     if status != "made" and (overlay is None or overlay.is_file()):
         return Outcome(case_id, status, (), time.perf_counter() - start)
-    array, affine = read_image(image)
+    scan = read_scan(image, dtype=np.float64)
     if status == "made":
         try:
-            labels = pseudo_labels(array, spacing=header_spacing(image), **parameters)
+            labels = pseudo_labels(scan.image, spacing=scan.spacing, **parameters)
         except InputError as error:
             raise InputError(f"{image}: {error}") from error
-        save_like(target, labels, affine, description=mark)
+        write_nifti(target, labels, scan.affine, description=mark)
     else:
-        labels = read_image(target)[0].astype(np.int32)
+        labels = read_scan(target, dtype=np.int32).image
     if overlay is not None:
         from gmrd.viz.supervoxels import draw_overlay
 
-        draw_overlay(overlay, array, labels, title=case_id)
+        draw_overlay(overlay, scan.image, labels, title=case_id)
     sizes = np.sort(np.bincount(labels.ravel())[1:])[::-1]
     return Outcome(case_id, status, tuple(sizes[sizes > 0].tolist()), time.perf_counter() - start)
 
@@ -97,16 +98,6 @@ def fingerprint(image: Path, parameters: Mapping[str, Any]) -> str:
     except OSError as error:
         raise InputError(f"{image} cannot be read: {error.strerror}") from error
     return digest.hexdigest()
-
-
-def header_spacing(image: Path) -> tuple[float, float, float]:
-    """Voxel size (z, y, x) as the header has it.
-
-    The lengths of the affine's columns differ from it in the eighth digit where a volume lies
-    aslant, and that is enough to turn the order of nearly equal edges.
-    """
-    x, y, z = (float(size) for size in nib.load(image).header.get_zooms()[:3])
-    return z, y, x
 
 
 def _status(target: Path, mark: str, overwrite: bool) -> Status:

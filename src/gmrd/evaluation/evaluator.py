@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from gmrd.data.protocol import query_chunks, support_slices
-from gmrd.data.volume import Volume, save_like
+from gmrd.data.volume import Volume
 from gmrd.errors import InputError, refuse_below_one
 from gmrd.evaluation.metrics import volume_scores
 from gmrd.evaluation.scores import ScoredCase
 from gmrd.inference import Chunk, Segmenter, segment
+from gmrd.io.nifti_writer import write_nifti
 
 PROTOCOLS = ("chunks", "all_slices")
 
@@ -147,7 +148,7 @@ def prediction_path(folder: Path, case_id: str, organ: str) -> Path:
 
 def save_prediction(path: Path, query: Volume, probability: NDArray[np.float32]) -> None:
     """Write the mask that is scored with the query's affine."""
-    save_like(path, (probability > THRESHOLD).astype(np.uint8), query.affine)
+    write_nifti(path, (probability > THRESHOLD).astype(np.uint8), query.affine)
 
 
 def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from gmrd.data.datamodule import EpisodeDataModule
-from gmrd.data.volume import read_image
 from gmrd.errors import InputError
 from gmrd.evaluation import comparison
 from gmrd.evaluation.crossvalidation import FinishedRun, cross_validate, find_runs
@@ -21,6 +20,7 @@ from gmrd.evaluation.evaluator import prediction_path
 from gmrd.evaluation.report import Panel, cases_figure, panel, ranked, write_page
 from gmrd.evaluation.scores import ScoredCase
 from gmrd.evaluation.tables import rich_table, spoken, write_tables
+from gmrd.io.readers import read_scan
 
 console = Console()
 
@@ -84,6 +84,6 @@ def _panel(data: EpisodeDataModule, run: FinishedRun, case: ScoredCase, title: s
     query = next(found for found in data.test_cases if found.case_id == case.case_id)
     volume = data.volume(query)
     class_id = next(key for key, name in data.classes.items() if name == case.organ)
-    prediction = read_image(_prediction(run, case))[0]
+    prediction = read_scan(_prediction(run, case)).image
     title = f"{title}\nDice {100 * case.score.dice:.1f}"
     return panel(title, volume.image, volume.mask(class_id), prediction > 0, volume.affine)

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Num
 
 from gmrd.errors import InputError
+from gmrd.io.affine import LPS_TO_RAS, refuse_unplaceable
 from gmrd.io.scan import Scan
+from gmrd.io.text_header import TextFormat, check_text_header
+from gmrd.io.voxels import VoxelType, as_voxels
 
 
 def required(module: str, source: str | Path) -> Any:
@@ -26,32 +29,38 @@ def required(module: str, source: str | Path) -> Any:
 IO = {"nrrd": "NrrdImageIO", "metaimage": "MetaImageIO"}
 
 
-def read_itk(path: Path, kind: str) -> Scan:
-    """Read a NRRD or MetaImage file whose header was checked."""
+def read_itk(path: Path, kind: TextFormat, dtype: VoxelType) -> Scan:
+    """Read a NRRD or MetaImage file.
+
+    Raises:
+        InputError: the file is damaged or hostile, not one 3-D volume, or lies nowhere.
+    """
+    check_text_header(path, kind)
     sitk = required("SimpleITK", path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(IO[kind])  # by content: the file's ending is not believed
     reader.SetFileName(str(path))
-    image, affine = _volume(reader, path)
-    return Scan(path.name.rsplit(".", 1)[0], image, affine, source=str(path))
+    image = _read(reader, path)
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    affine = LPS_TO_RAS @ affine
+    refuse_unplaceable(path, affine)
+    voxels = as_voxels(path, sitk.GetArrayFromImage(image), dtype)
+    return Scan(path.name.rsplit(".", 1)[0], voxels, affine, source=str(path))
 
 
-def read_itk_series(
-    files: list[Path], source: str
-) -> tuple[Float32[np.ndarray, "z y x"], Float[np.ndarray, "4 4"]]:
-    """Read slices that were put in order."""
+def read_slices(files: list[Path], source: str, dtype: VoxelType) -> Num[np.ndarray, "z y x"]:
+    """Voxels of DICOM slices that were put in order, in the modality's units."""
     sitk = required("SimpleITK", source)
-    if len(files) == 1:
-        raise InputError(f"{source} holds a single slice: a volume has several")
     reader = sitk.ImageSeriesReader()
+    # Without it the first slice's type decides, and the fractions of others are cut off.
+    reader.SetOutputPixelType(sitk.sitkFloat64 if dtype is np.float64 else sitk.sitkFloat32)
     reader.SetFileNames([str(file) for file in files])
-    return _volume(reader, source)
+    return as_voxels(source, sitk.GetArrayFromImage(_read(reader, source)), dtype)
 
 
-def _volume(
-    reader: Any, source: str | Path
-) -> tuple[Float32[np.ndarray, "z y x"], Float[np.ndarray, "4 4"]]:
-    sitk = required("SimpleITK", source)
+def _read(reader: Any, source: str | Path) -> Any:
     try:
         image = reader.Execute()
     except RuntimeError as error:
@@ -62,11 +71,4 @@ def _volume(
             f"{source} has {image.GetDimension()} dimensions and "
             f"{image.GetNumberOfComponentsPerPixel()} values a voxel: expected 3 and 1"
         )
-    array = sitk.GetArrayFromImage(image).astype(np.float32)
-    if not np.isfinite(array).all():
-        raise InputError(f"{source} holds voxels that are NaN or infinite: repair the file")
-    matrix = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = matrix, image.GetOrigin()
-    # ITK's world axes run left and posterior, nibabel's right and anterior.
-    return array, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    return image

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Num, Shaped
 
-from gmrd.data.volume import spacing_of
+from gmrd.io.affine import spacing_of
 
 UPRIGHT = "LPS"
 """How pictures show a scan: slices from below, the patient's front on top."""

@@ -4,83 +4,64 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
-import nibabel as nib
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int32
 
-from gmrd.data.volume import as_integers, read_image, refuse_other_place, refuse_other_shape
 from gmrd.errors import InputError
+from gmrd.io.agreement import refuse_other_place, refuse_other_shape
 from gmrd.io.archive import unpacked
 from gmrd.io.dicom import read_series
-from gmrd.io.formats import check_header, format_of
+from gmrd.io.formats import format_of
 from gmrd.io.itk import read_itk
+from gmrd.io.names import SCAN_ENDINGS, stem
+from gmrd.io.nifti import read_nifti
 from gmrd.io.scan import Scan
+from gmrd.io.voxels import VoxelType
 
-ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
 
-
-def read_scan(path: str | Path) -> Scan:
+def read_scan(path: str | Path, *, dtype: VoxelType = np.float32) -> Scan:
     """Read a scan: NIfTI, NRRD, MHA, a folder with a DICOM series, or a zip of one of these.
 
+    Args:
+        path: the file or folder.
+        dtype: of the voxels: float32 or float64 for intensities, int32 for labels.
+
     Raises:
-        InputError: it is missing, of no known format, damaged, hostile or not one 3-D volume.
+        InputError: it is missing, of no known format, damaged, hostile or not one 3-D volume;
+            or a voxel is not finite, or, with int32, no whole number from 0.
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        return read_series(path, source=str(path))
+        return read_series(path, source=str(path), dtype=dtype)
     kind = format_of(path)
     if kind == "zip":
-        return _read_zip(path)
+        return _read_zip(path, dtype)
     if kind == "dicom":
         raise InputError(f"{path} is a single DICOM file: give the folder of its series")
-    check_header(path, kind)
-    return _read_nifti(path) if kind == "nifti" else read_itk(path, kind)
+    return read_nifti(path, dtype) if kind == "nifti" else read_itk(path, kind, dtype)
 
 
-def read_label(path: str | Path, scan: Scan) -> Int[np.ndarray, "z y x"]:
+def read_label(path: str | Path, scan: Scan) -> Int32[np.ndarray, "z y x"]:
     """Read the label map of a scan; it must have the scan's shape and place."""
     path = Path(path).expanduser()
-    label = read_scan(path)
+    label = read_scan(path, dtype=np.int32)
     refuse_other_shape(path, label.image, scan.image)
     refuse_other_place(path, label.affine, scan.affine, scan.image.shape)
-    return as_integers(path, label.image)
+    return label.image
 
 
-def _read_nifti(path: Path) -> Scan:
-    image, affine = read_image(path)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise InputError(f"{path}: the affine places no volume in space; repair the header")
-    stored = cast(Any, nib.load(path))
-    shape = tuple(stored.shape)
-    return Scan(
-        name=stem(path),
-        image=image.astype(np.float32),
-        affine=affine,
-        header=stored.header,
-        stored_shape=shape if len(shape) != 3 else None,
-        source=str(path),
-    )
-
-
-def _read_zip(path: Path) -> Scan:
+def _read_zip(path: Path, dtype: VoxelType) -> Scan:
     with unpacked(path) as folder:
         files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-        scans = [file for file in files if file.name.lower().endswith(ENDINGS)]
+        scans = [file for file in files if file.name.lower().endswith(SCAN_ENDINGS)]
         if len(scans) > 1:
             raise InputError(f"{path} holds {len(scans)} scans: give them one by one")
         if scans:
             kind = format_of(scans[0])
             if kind in ("zip", "dicom"):
                 raise InputError(f"{path}: {scans[0].name} is not what its name says ({kind})")
-            scan = read_scan(scans[0])
+            scan = read_scan(scans[0], dtype=dtype)
         else:
-            scan = read_series(folder, source=str(path))
+            scan = read_series(folder, source=str(path), dtype=dtype)
     return replace(scan, name=stem(path), source=str(path))
-
-
-def stem(path: Path) -> str:
-    """A file's name without the endings of images."""
-    name = path.name.removesuffix(".gz")
-    return name.rsplit(".", 1)[0] if "." in name else name

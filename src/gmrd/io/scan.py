@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from jaxtyping import Float, Float32, Num
+from jaxtyping import Float, Num
 
-from gmrd.data.volume import spacing_of
-from gmrd.io.atomic import replacing
+from gmrd.io.affine import spacing_of
+from gmrd.io.nifti_writer import write_nifti
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,8 @@ class Scan:
 
     Attributes:
         name: what to call it in files and tables: the file's name without its endings.
-        image: intensities as stored, (z, y, x), the transpose of nibabel's array.
+        image: intensities as stored, float32 unless asked for otherwise, or labels, int32;
+            (z, y, x), the transpose of nibabel's array.
         affine: voxel (x, y, z) to world millimetres, right-anterior-superior, as nibabel's.
         header: the NIfTI header it came with; None for other formats.
         stored_shape: the file's shape if it differs from (x, y, z), such as (x, y, z, 1).
@@ -29,7 +29,7 @@ class Scan:
     """
 
     name: str
-    image: Float32[np.ndarray, "z y x"]
+    image: Num[np.ndarray, "z y x"]
     affine: Float[np.ndarray, "4 4"]
     header: Any = None
     stored_shape: tuple[int, ...] | None = None
@@ -38,8 +38,17 @@ class Scan:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Voxel size (z, y, x) in millimetres."""
-        return spacing_of(self.affine)
+        """Voxel size (z, y, x) in millimetres.
+
+        The affine decides. Where a NIfTI header's pixdim says the same, its numbers are taken:
+        the columns of an oblique affine give them back with an error in the eighth digit, which
+        is enough to turn the order of nearly equal edges between voxels.
+        """
+        own = spacing_of(self.affine)
+        if self.header is None:
+            return own
+        x, y, z = (float(size) for size in self.header.get_zooms()[:3])
+        return (z, y, x) if np.allclose((z, y, x), own, rtol=1e-5, atol=0) else own
 
     @property
     def voxel_ml(self) -> float:
@@ -52,23 +61,6 @@ class Scan:
         A scan read from NIfTI passes on its affine, its qform and sform codes, its units and
         its stored shape; other formats get their affine as both qform and sform, code 1.
         """
-        stored = np.ascontiguousarray(array.transpose(2, 1, 0))
-        image = self._container(stored.reshape(self.stored_shape or stored.shape))
-        with replacing(path) as temporary:
-            nib.save(image, temporary)
-        return path
-
-    def _container(self, stored: Num[np.ndarray, "..."]) -> Any:
-        if self.header is None:
-            image = nib.Nifti1Image(stored, self.affine)
-            image.set_qform(self.affine, code=1)
-            image.set_sform(self.affine, code=1)
-            return image
-        header = self.header.copy()
-        header.set_data_dtype(stored.dtype)
-        header["cal_min"] = header["cal_max"] = 0
-        # Extensions may hold a DICOM header, and with it the patient's name.
-        header.extensions.clear()
-        container = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-        # nibabel leaves qform and sform alone when they already say what the affine says.
-        return container(stored, None, header)
+        return write_nifti(
+            path, array, self.affine, header=self.header, stored_shape=self.stored_shape
+        )

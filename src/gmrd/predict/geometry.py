@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Num
 
-from gmrd.data.volume import spacing_of
 from gmrd.errors import InputError
+from gmrd.io.affine import spacing_of
 from gmrd.io.orientation import turned
 from gmrd.io.scan import Scan
 

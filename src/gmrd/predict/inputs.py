@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gmrd.errors import InputError
-
-ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha", ".zip")
+from gmrd.io.names import READABLE_ENDINGS
 
 
 def find_queries(path: str | Path, *, exclude: Iterable[str | Path] = ()) -> list[Path]:
@@ -24,7 +23,7 @@ def find_queries(path: str | Path, *, exclude: Iterable[str | Path] = ()) -> lis
         raise InputError(f"query={place}: there is no such file or folder")
     if not place.is_dir():
         return [place]
-    scans = sorted(file for file in place.iterdir() if file.name.lower().endswith(ENDINGS))
+    scans = sorted(file for file in place.iterdir() if file.name.lower().endswith(READABLE_ENDINGS))
     if not scans:
         return [place]
     left_out = {Path(file).expanduser().resolve() for file in exclude}

@@ -16,16 +16,10 @@ from gmrd.data.inspection.findings import Finding, Portrait, Severity
 from gmrd.data.prepare.sources import refuse_reversed
 from gmrd.data.pseudo_labels import Supervoxels
 from gmrd.data.supervoxel_files import MARK, fingerprint
-from gmrd.data.volume import (
-    ODD_SIZE,
-    as_integers,
-    as_label,
-    read_image,
-    refuse_other_place,
-    refuse_other_shape,
-    spacing_of,
-)
+from gmrd.data.volume import ODD_SIZE, as_label
 from gmrd.errors import InputError
+from gmrd.io.agreement import refuse_other_place, refuse_other_shape
+from gmrd.io.readers import read_scan
 
 T = TypeVar("T")
 Image = Num[np.ndarray, "z y x"]
@@ -44,10 +38,10 @@ class CaseInspection:
 
     def run(self) -> Portrait:
         """All checks, each as far as the files allow."""
-        read = self._attempt(lambda: read_image(self.case.image))
-        if read is None:
+        scan = self._attempt(lambda: read_scan(self.case.image, dtype=np.float64))
+        if scan is None:
             return Portrait(self.case.case_id, findings=tuple(self.findings))
-        image, affine = read
+        image, affine = scan.image, scan.affine
         self._check_image(image)
         label = self._check_label(image, affine)
         shown = np.zeros(image.shape, np.uint8) if label is None else label
@@ -56,7 +50,7 @@ class CaseInspection:
         portrait = Portrait(
             case_id=self.case.case_id,
             shape=image.shape[::-1],
-            spacing=spacing_of(affine)[::-1],
+            spacing=scan.spacing[::-1],
             orientation="".join(nib.aff2axcodes(affine)),
             digest=hashlib.sha256(np.ascontiguousarray(image).data).hexdigest(),
             n_supervoxels=self._check_supervoxels(image),
@@ -102,19 +96,18 @@ class CaseInspection:
 
     def _check_label(self, image: Image, affine: Float[np.ndarray, "4 4"]) -> Image | None:
         path = self.case.label
-        read = None if path is None else self._attempt(lambda: read_image(path))
+        read = None if path is None else self._attempt(lambda: read_scan(path, dtype=np.int32))
         if path is None or read is None:
             return None
-        label_affine = read[1]
 
         def checked() -> Image:
-            refuse_other_shape(path, read[0], image)
-            return as_label(path, read[0], self.label_values)
+            refuse_other_shape(path, read.image, image)
+            return as_label(path, read.image, self.label_values)
 
         label = self._attempt(checked)
         if label is None:
             return None
-        self._attempt(lambda: refuse_other_place(path, label_affine, affine, image.shape))
+        self._attempt(lambda: refuse_other_place(path, read.affine, affine, image.shape))
         self._attempt(lambda: refuse_reversed(path, image, label), "warning")
         absent = [name for c, name in self.classes.items() if not (label == c).any()]
         if absent:
@@ -132,9 +125,9 @@ class CaseInspection:
             return None
 
         def checked() -> Image:
-            array, _ = read_image(path)
+            array = read_scan(path, dtype=np.int32).image
             refuse_other_shape(path, array, image)
-            return as_integers(path, array)
+            return array
 
         labels = self._attempt(checked)
         if labels is None:

@@ -17,8 +17,9 @@ from gmrd.data.prepare.sources import read_case
 from gmrd.data.prepare.steps import prepare_volume
 from gmrd.data.pseudo_labels import Supervoxels
 from gmrd.data.supervoxel_files import make_supervoxels
-from gmrd.data.volume import Volume, save_like
+from gmrd.data.volume import Volume
 from gmrd.io.atomic import replacing
+from gmrd.io.nifti_writer import write_nifti
 
 RECORDS = "prepared"
 """Folder below the root with one record for every prepared case."""
@@ -68,10 +69,10 @@ class Job:
         self._remove_leftovers()
         raw = read_case(self.source_image, self.source_label, self.settings)
         volume = prepare_volume(self.case_id, raw, self.settings)
-        save_like(self.target.image, volume.image, volume.affine)
+        write_nifti(self.target.image, volume.image, volume.affine)
         if self.target.label is not None:
             assert volume.label is not None
-            save_like(self.target.label, volume.label, volume.affine)
+            write_nifti(self.target.label, volume.label, volume.affine)
         parameters = asdict(self.supervoxels)
         make_supervoxels(
             self.case_id, self.target.image, self.target.pseudo_label, parameters, overwrite=True

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Integer, Num, UInt8
+from jaxtyping import Int32, Integer, Num, UInt8
 from matplotlib.image import imread
 
-from gmrd.data.prepare.dicom import Series, read_series
+from gmrd.data.prepare.dicom import read_series
 from gmrd.data.prepare.settings import MaskOrder, Preparation
 from gmrd.data.protocol import numeric_key
-from gmrd.data.volume import as_integers, read_image, refuse_other_place, refuse_other_shape
 from gmrd.errors import InputError
+from gmrd.io.agreement import refuse_other_place, refuse_other_shape
+from gmrd.io.formats import refuse_no_file
+from gmrd.io.readers import read_scan
+from gmrd.io.scan import Scan
 
 SUSPICIOUS_ORDER = 0.7
 """The masks are taken for reversed if that lowers the intensities' deviation below this share."""
@@ -22,10 +25,9 @@ SUSPICIOUS_ORDER = 0.7
 
 @dataclass(frozen=True)
 class RawCase:
-    """A case as downloaded; arrays are (z, y, x), the affine is nibabel's."""
+    """A case as downloaded: the scan, and the class id of every voxel where there is a label."""
 
-    image: Float[np.ndarray, "z y x"]
-    affine: Float[np.ndarray, "4 4"]
+    scan: Scan
     label: UInt8[np.ndarray, "z y x"] | None
 
 
@@ -36,51 +38,67 @@ def read_case(image_path: Path, label_path: Path | None, settings: Preparation) 
         InputError: If a file cannot be read, the label does not fit the image, holds an
             unexpected value, or seems to be in reversed slice order.
     """
-    if not image_path.is_dir():
-        image, affine = read_image(image_path)
-        label = None
-        if label_path is not None:
-            label, label_affine = read_image(label_path)
-            refuse_other_shape(label_path, label, image)
-            if settings.check_geometry:
-                refuse_other_place(label_path, label_affine, affine, image.shape)
-            label = class_ids(label_path, as_integers(label_path, label), settings.label_ranges)
-        return RawCase(image, affine, label)
-    series = read_series(image_path, settings.series)
-    image = series.pixels()
-    if label_path is None:
-        return RawCase(image, series.affine, None)
-    masks = [load_mask(path) for path in masks_in_order(label_path, series, settings.mask_order)]
+    if image_path.is_dir():
+        scan = read_series(image_path, settings.series)
+        values = None if label_path is None else _read_masks(label_path, scan, settings.mask_order)
+    else:
+        scan = read_scan(image_path)
+        values = None if label_path is None else _read_label(label_path, scan, settings)
+    if label_path is None or values is None:
+        return RawCase(scan, None)
+    label = class_ids(label_path, values, settings.label_ranges)
+    if image_path.is_dir():
+        refuse_reversed(label_path, scan.image, label)
+    return RawCase(scan, label)
+
+
+def _read_label(path: Path, scan: Scan, settings: Preparation) -> Int32[np.ndarray, "z y x"]:
+    label = read_scan(path, dtype=np.int32)
+    refuse_other_shape(path, label.image, scan.image)
+    if settings.check_geometry:
+        refuse_other_place(path, label.affine, scan.affine, scan.image.shape)
+    return label.image
+
+
+def _read_masks(folder: Path, scan: Scan, order: MaskOrder) -> Integer[np.ndarray, "z y x"]:
+    files = [Path(header.filename) for header in scan.slices or ()]
+    masks = [load_mask(path) for path in masks_in_order(folder, files, order)]
     for mask in masks:
-        if mask.shape != image.shape[1:]:
+        if mask.shape != scan.image.shape[1:]:
             raise InputError(
-                f"{label_path} holds masks of {mask.shape}, but slices are {image.shape[1:]}"
+                f"{folder} holds masks of {mask.shape}, but slices are {scan.image.shape[1:]}"
             )
-    label = class_ids(label_path, np.stack(masks), settings.label_ranges)
-    refuse_reversed(label_path, image, label)
-    return RawCase(image, series.affine, label)
+    return np.stack(masks)
 
 
 def load_mask(path: Path) -> Integer[np.ndarray, "y x"]:
-    """A PNG mask as whole numbers 0 to 255 (or 65535), white of a 1-bit image being 255."""
-    pixels = imread(path)
+    """A PNG mask as whole numbers 0 to 255 (or 65535), white of a 1-bit image being 255.
+
+    Raises:
+        InputError: the file is no PNG that can be read.
+    """
+    refuse_no_file(path)
+    try:
+        pixels = imread(path)
+    except Exception as error:  # PIL raises whatever the damage makes it stumble over
+        raise InputError(f"{path} cannot be read as PNG: {error}. Copy it again") from error
     if pixels.ndim == 3:
         pixels = pixels[..., 0]
     return np.asarray(np.rint(pixels * 255), dtype=np.int64)
 
 
-def masks_in_order(folder: Path, series: Series, order: MaskOrder) -> list[Path]:
-    """The mask file of every slice of a series.
+def masks_in_order(folder: Path, slices: Sequence[Path], order: MaskOrder) -> list[Path]:
+    """The mask file of every slice of a series, whose files are in order of z.
 
     Challenges number masks like the DICOM files, whose order need not be that of the slices in
     the patient: the CHAOS CT series run from head to feet, so their masks do too, while readers
     sort slices from feet to head.
     """
     masks = sorted(folder.glob("*.png"), key=lambda p: numeric_key(p.name))
-    if len(masks) != len(series.files):
-        raise InputError(f"{folder} holds {len(masks)} PNG masks for {len(series.files)} slices")
+    if len(masks) != len(slices):
+        raise InputError(f"{folder} holds {len(masks)} PNG masks for {len(slices)} slices")
     by_stem = {path.stem: path for path in masks}
-    stems = [path.stem for path in series.files]
+    stems = [path.stem for path in slices]
     if order == "names" or (order == "auto" and set(stems) == set(by_stem)):
         missing = [stem for stem in stems if stem not in by_stem]
         if missing:
@@ -88,9 +106,9 @@ def masks_in_order(folder: Path, series: Series, order: MaskOrder) -> list[Path]
         return [by_stem[stem] for stem in stems]
     if order == "position":
         return masks
-    in_file_order = sorted(series.files, key=lambda p: numeric_key(p.name))
+    in_file_order = sorted(slices, key=lambda p: numeric_key(p.name))
     place = {path: index for index, path in enumerate(in_file_order)}
-    return [masks[place[path]] for path in series.files]
+    return [masks[place[path]] for path in slices]
 
 
 def class_ids(

@@ -23,13 +23,13 @@ from gmrd.data.volume import Volume
 
 def prepare_volume(case_id: str, raw: RawCase, settings: Preparation) -> Volume:
     """A case after all steps; the image is not z-scored, which reading does."""
-    image = _steps(_as_meta(raw.image, raw.affine), settings, is_label=False)
+    image = _steps(_as_meta(raw.scan.image, raw.scan.affine), settings, is_label=False)
     label = None
     if raw.label is not None:
         label = np.zeros(image.shape[:0:-1], dtype=np.uint8)
         for class_id in np.unique(raw.label)[1:]:
             # Each class is interpolated by itself: between classes 1 and 3 there is no 2.
-            mask = _as_meta(raw.label == class_id, raw.affine)
+            mask = _as_meta(raw.label == class_id, raw.scan.affine)
             share = _steps(mask, settings, is_label=True)
             label[_as_array(share) > 0.5] = class_id
     return Volume(

@@ -1,0 +1,47 @@
+"""Whether a label map belongs to its image: the same shape at the same place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float, Num
+
+from gmrd.errors import InputError
+from gmrd.io.affine import spacing_of
+
+
+def refuse_other_shape(
+    path: Path, array: Num[np.ndarray, "..."], image: Num[np.ndarray, "..."]
+) -> None:
+    """Raise unless the file has the shape of its image."""
+    if array.shape != image.shape:
+        raise InputError(
+            f"{path} has shape {array.shape[::-1]} (x, y, z) but its image has "
+            f"{image.shape[::-1]}: they do not belong together, or one was resampled alone"
+        )
+
+
+def refuse_other_place(
+    path: Path,
+    affine: Float[np.ndarray, "4 4"],
+    image_affine: Float[np.ndarray, "4 4"],
+    shape: tuple[int, ...],
+) -> None:
+    """Raise if a file's voxels lie more than half a voxel off its image's.
+
+    A file whose affine is the identity up to sign says nothing about its place and is accepted.
+    """
+    if np.array_equal(np.abs(affine), np.eye(4)):
+        return
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[::-1]])).reshape(3, -1)
+    homogeneous = np.vstack([corners, np.ones(corners.shape[1])])
+    offset = np.linalg.norm(((affine - image_affine) @ homogeneous)[:3], axis=0).max()
+    if offset > 0.5 * min(spacing_of(image_affine)):
+        codes = ["".join(nib.aff2axcodes(a)) for a in (affine, image_affine)]
+        raise InputError(
+            f"{path} lies up to {offset:.1f} mm away from its image (orientations {codes[0]} and "
+            f"{codes[1]}): the label may be mirrored or shifted. Look at both with gmrd-inspect, "
+            "resample one onto the other, or set data.check_geometry=false if the header is wrong"
+        )

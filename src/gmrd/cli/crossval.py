@@ -14,6 +14,7 @@ from gmrd.cli.console import command
 from gmrd.errors import InputError
 from gmrd.evaluation.gather import gather
 from gmrd.evaluation.jobs import Job, run_jobs
+from gmrd.evaluation.overrides import key_of
 
 OWN = ("folds", "seeds", "groups", "collect", "n_jobs", "devices", "page", "out")
 """Keys of this command that gmrd-train does not have."""
@@ -30,7 +31,7 @@ def plan(cfg: DictConfig, folder: Path, overrides: list[str]) -> list[Job]:
     Raises:
         InputError: there is nothing to train.
     """
-    given = [o for o in overrides if _key(o) not in OWN]
+    given = [o for o in overrides if key_of(o) not in OWN]
     n_groups = len(cfg.data.test_groups) if cfg.setting == 2 else 1
     groups = list(range(n_groups)) if cfg.groups is None else cfg.groups
     jobs = [
@@ -58,18 +59,14 @@ def refuse_early(cfg: DictConfig, overrides: list[str]) -> None:
             command itself sets.
     """
     for override in overrides:
-        if _key(override) in SET:
+        if key_of(override) in SET:
             raise InputError(
-                f"{override}: gmrd-crossval sets {_key(override)} for every training: give "
-                f"{SET[_key(override)]} in its place"
+                f"{override}: gmrd-crossval sets {key_of(override)} for every training: give "
+                f"{SET[key_of(override)]} in its place"
             )
     for settings in filter(None, (cfg.data, cfg.evaluation_data)):
         for fold in cfg.folds:
             _ = instantiate(settings, fold=fold).test_cases
-
-
-def _key(override: str) -> str:
-    return override.split("=")[0].lstrip("+~")
 
 
 @command("crossval")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from gmrd.evaluation.crossvalidation import CrossValidation
 from gmrd.evaluation.tables import cell_text, published_texts, record, spoken
 from gmrd.io.atomic import replacing
+from gmrd.io.csv_file import write_csv
 
 Conditions = Mapping[str, CrossValidation]
 """What distinguishes a condition, and what came out of all its folds and seeds."""
@@ -76,11 +76,7 @@ def write_comparison(conditions: Conditions, folder: Path) -> None:
         for name, row in result.cells.items()
         for organ in row
     ]
-    columns = list(dict.fromkeys(name for row in records for name in row))
-    with replacing(folder / "comparison.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(records)
+    write_csv(folder / "comparison.csv", records)
 
 
 def _organs(conditions: Conditions) -> list[str]:

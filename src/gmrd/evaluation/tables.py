@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from gmrd.evaluation.crossvalidation import Cell, CrossValidation
 from gmrd.io.atomic import replacing
+from gmrd.io.csv_file import write_csv
 
 # Score, heading, factor (fractions are shown in per cent).
 SHOWN = (
@@ -90,11 +90,8 @@ def write_tables(result: CrossValidation, folder: Path) -> None:
     }
     with replacing(folder / "table.json") as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
-    with replacing(folder / "table.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*record(result, "dice", "mean")])
-        writer.writeheader()
-        for name, row in result.cells.items():
-            writer.writerows(record(result, name, organ) for organ in row)
+    records = [record(result, name, organ) for name, row in result.cells.items() for organ in row]
+    write_csv(folder / "table.csv", records)
 
 
 def record(result: CrossValidation, name: str, organ: str) -> dict[str, object]:

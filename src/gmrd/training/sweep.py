@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from pathlib import Path
@@ -18,7 +17,9 @@ from rich.table import Table
 
 from gmrd.errors import InputError
 from gmrd.evaluation.gather import compare, gather
+from gmrd.evaluation.overrides import key_of
 from gmrd.io.atomic import replacing
+from gmrd.io.csv_file import write_csv
 
 FILE = "job.json"
 
@@ -113,7 +114,7 @@ def scored_conditions(jobs: list[dict[str, Any]]) -> dict[str, list[Path]]:
     for job, own in zip(jobs, own_overrides(jobs), strict=True):
         folder = Path(job["folder"])
         if (folder / "summary.json").is_file():
-            condition = " ".join(o for o in own if o.split("=")[0] not in PLACE)
+            condition = " ".join(o for o in own if key_of(o) not in PLACE)
             conditions.setdefault(condition, []).append(folder)
     return conditions
 
@@ -129,10 +130,7 @@ def read_jobs(folder: Path) -> list[dict[str, Any]]:
 def write_jobs(jobs: list[dict[str, Any]], path: Path) -> None:
     """Write a row a job."""
     columns = ["job", "status", "result", "seconds", "overrides", "folder", "error"]
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows({**job, "overrides": " ".join(job["overrides"])} for job in jobs)
+    write_csv(path, [{**job, "overrides": " ".join(job["overrides"])} for job in jobs], columns)
 
 
 def own_overrides(jobs: list[dict[str, Any]]) -> list[list[str]]:

@@ -33,8 +33,8 @@ class GMRDModule(LightningModule):
             stepped once per training step.
         seed: together with the step and the rank it decides dropout and the random fill, so a
             resumed training draws what an uninterrupted one would have drawn.
-        scans: how the training volumes lay (:func:`gmrd.data.scan_record.scan_record`);
-            prediction brings new scans to it.
+        scans: what a checkpoint remembers of its training, a plain
+            :class:`gmrd.record.TrainingRecord`; prediction brings new scans to its geometry.
     """
 
     def __init__(
@@ -174,6 +174,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"gmrd-convert source={path} out=gmrd.ckpt first"
         )
     return checkpoint
+
+
+def steps_of(ckpt_path: Path) -> int | None:
+    """How many steps a checkpoint was trained for; None if it does not tell."""
+    steps = read_checkpoint(ckpt_path).get("global_step")
+    return None if steps is None else int(steps)
 
 
 def load_module(ckpt_path: str | Path) -> GMRDModule:

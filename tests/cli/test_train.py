@@ -43,6 +43,14 @@ def _states(found: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
     return list(found["optimizer_states"][0]["state"].values())
 
 
+@pytest.fixture(scope="module")
+def begun(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training of one step."""
+    folder = tmp_path_factory.mktemp("begun")
+    train(folder, *QUIET, "trainer.max_steps=1")
+    return folder
+
+
 def test_a_run_leaves_all_that_is_needed_to_judge_it(train: Train, tmp_path: Path) -> None:
     metrics, _ = train(tmp_path, "logger=csv")
     assert {"test/dice", "test/dice_liver", "test/iou", "val/pseudo_dice"} <= metrics.keys()
@@ -234,15 +242,44 @@ def test_another_training_is_not_resumed(
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("fold=1", "was trained with fold=0, here fold=1"), ("seed=5", "with seed=0, here seed=5")],
+    [
+        ("fold=1", "was trained with fold=0, here fold=1"),
+        ("seed=5", "with seed=0, here seed=5"),
+        ("data.min_area=10", r"with data\.min_area=20, here data\.min_area=10"),
+        ("data.augmentation.shear=0", r"data\.augmentation\.shear=5\.0, here .*shear=0"),
+        ("trainer.gradient_clip_val=2", r"trainer\.gradient_clip_val=None, here .*=2"),
+        ("callbacks=ema", r"callbacks\.averaging=None, here"),
+        ("model.network.boundary=ring", r"another network \(boundary=published, here ring"),
+        ("model.network.fill=mean", r"another network \(fill=random, here mean"),
+        ("model.network.variant=head", r"another network \(variant=paper, here head"),
+        ("model.loss.class_weights=[0.2,1.0]", r"another loss \(class_weights=\[0\.1, 1\.0\]"),
+        ("model.optimizer.lr=0.5", r"another optimizer \(lr=.*, here 0\.5"),
+    ],
 )
-def test_another_training_s_data_are_not_gone_on_with(
-    train: Train, tmp_path: Path, override: str, message: str
+def test_another_training_is_not_gone_on_with(
+    train: Train, begun: Path, tmp_path: Path, override: str, message: str
 ) -> None:
     """The cases to be scored would have been seen, and the checkpoint would not say so."""
-    train(tmp_path, *QUIET, "trainer.max_steps=1")
+    quiet = [o for o in QUIET if not (o.startswith("~") and override == "callbacks=ema")]
     with pytest.raises(InputError, match=message):
-        train(tmp_path, *QUIET, "ckpt_path=auto", override)
+        train(tmp_path, *quiet, f"ckpt_path={begun}/checkpoints/last.ckpt", override)
+
+
+def test_what_changes_nothing_of_what_is_learned_may_change(
+    train: Train, begun: Path, tmp_path: Path
+) -> None:
+    elsewhere = ("data.num_workers=1", f"data.cache_dir={tmp_path}/cache")
+    train(tmp_path, *QUIET, *elsewhere, f"ckpt_path={begun}/checkpoints/last.ckpt")
+    assert checkpoint(tmp_path)["global_step"] == 6
+
+
+def test_weights_alone_are_no_training_to_go_on_with(
+    train: Train, begun: Path, tmp_path: Path
+) -> None:
+    saved = checkpoint(begun)
+    torch.save({key: saved[key] for key in ("hyper_parameters", "state_dict")}, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="holds weights alone"):
+        train(tmp_path, *QUIET, f"ckpt_path={tmp_path}/a.ckpt")
 
 
 def test_auto_says_where_it_begins(

@@ -18,7 +18,7 @@ def conditions(tmp_path: Path) -> Conditions:
     """Two folds in full; one fold of another variant, without the spleen."""
     for fold, dice in enumerate((0.8, 0.6)):
         cases = [scored("liver", str(fold), dice), scored("spleen", str(fold), 0.5)]
-        write_run(tmp_path / "full" / str(fold), cases, fold=fold)
+        write_run(tmp_path / "full" / str(fold), cases, fold=fold, n_folds=2)
     write_run(tmp_path / "small", [scored("liver", "0", 0.4)], variant="head")
     return {
         "experiment=full": cross_validate(find_runs(tmp_path / "full")),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +30,10 @@ def runs(tmp_path: Path) -> Path:
             scored("liver", "2", 0.7, float("nan")),
             scored("spleen", "1", 0.5),
         ],
+        n_folds=2,
     )  # fmt: skip
-    write_run(tmp_path / "b", [scored("liver", "3", 0.6), scored("spleen", "3", 0.7)], fold=1)
+    second = [scored("liver", "3", 0.6), scored("spleen", "3", 0.7)]
+    write_run(tmp_path / "b", second, fold=1, n_folds=2)
     return tmp_path
 
 
@@ -63,9 +67,9 @@ def test_mean_and_sd_are_over_runs(runs: Path) -> None:
 
 
 def test_setting_2_joins_its_groups(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", [scored("liver", "1", 0.8)], **SETTING_2, group=0)
-    write_run(tmp_path / "b", [scored("left_kidney", "1", 0.6)], **SETTING_2, group=1)
-    write_run(tmp_path / "c", [scored("liver", "2", 0.4)], **SETTING_2, group=0, fold=1)
+    write_run(tmp_path / "a", [scored("liver", "1", 0.8)], **SETTING_2, group=0, n_folds=2)
+    write_run(tmp_path / "b", [scored("left_kidney", "1", 0.6)], **SETTING_2, group=1, n_folds=2)
+    write_run(tmp_path / "c", [scored("liver", "2", 0.4)], **SETTING_2, group=0, fold=1, n_folds=2)
     result = cross_validate(find_runs(tmp_path))
     assert result.cells["dice"]["liver"].n_runs == 2
     assert result.cells["dice"]["mean"].n_runs == 1, "fold 1 lacks an organ"
@@ -94,9 +98,48 @@ def test_nothing_published_for_other_or_unknown_training_data(
 def test_runs_that_do_not_belong_together(
     runs: Path, about: dict[str, object], message: str
 ) -> None:
-    write_run(runs / "c", [scored("liver", "5", 0.8)], **about)
+    write_run(runs / "c", [scored("liver", "5", 0.8)], n_folds=2, **about)
     with pytest.raises(InputError, match=message):
         cross_validate(find_runs(runs))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"backbone": "resnet50"}, "backbone=resnet50"),
+        ({"pretrained": "imagenet"}, "pretrained=imagenet"),
+        ({"steps": "500 of 36000"}, "steps=500 of 36000"),
+        ({"training": {"model.network.boundary": "ring"}}, "model.network.boundary=ring"),
+        (
+            {"training": {"model.network.boundary": "published", "data.min_area": 100}},
+            "data.min_area=100",
+        ),
+        ({"n_folds": 3}, "n_folds=3"),
+    ],
+)
+def test_a_table_is_of_one_kind_of_training_and_of_one_way_to_score(
+    tmp_path: Path, other: dict[str, Any], message: str
+) -> None:
+    kind: dict[str, Any] = {
+        "backbone": "resnet101", "pretrained": "none", "steps": "36000", "n_folds": 2,
+        "training": {"model.network.boundary": "published", "data.min_area": 200},
+    }  # fmt: skip
+    write_run(tmp_path / "a", [scored("liver", "1", 0.8)], **kind)
+    write_run(tmp_path / "b", [scored("liver", "2", 0.8)], **(kind | other), fold=1)
+    with pytest.raises(InputError, match=message):
+        cross_validate(find_runs(tmp_path))
+
+
+def test_nothing_published_beside_some_of_the_folds_or_cases(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [scored("liver", "1", 0.8)], n_folds=2)
+    assert not cross_validate(find_runs(tmp_path)).published, "fold 1 was not scored"
+    write_run(tmp_path / "b", [scored("liver", "2", 0.8)], n_folds=2, fold=1)
+    runs = find_runs(tmp_path)
+    assert cross_validate(runs).published["liver"] == 81.42
+    fewer = [replace(run, decided_by={"scored": {"n_folds": 2, "n_cases": 9}}) for run in runs]
+    assert not cross_validate(fewer).published
+    untold = [replace(run, decided_by={}) for run in runs]
+    assert not cross_validate(untold).published, "an older version does not tell"
 
 
 def test_a_score_that_no_case_has_says_of_how_many() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from gmrd.evaluation.metrics import CaseScore
@@ -19,5 +20,14 @@ def scored(organ: str, case: str, dice: float, hd95: float = 5.0) -> ScoredCase:
     return ScoredCase("GMRD", organ, case, ("9",), score)
 
 
-def write_run(folder: Path, scores: list[ScoredCase], **about: object) -> None:
-    write_scores(scores, folder, about={**ABOUT, **about})
+def write_run(
+    folder: Path,
+    scores: list[ScoredCase],
+    *,
+    training: Mapping[str, object] | None = None,
+    n_folds: int = 1,
+    **about: object,
+) -> None:
+    """A run of a data set that has ``n_folds`` folds, trained as ``training`` says."""
+    decided_by = {"training": training or {}, "scored": {"n_folds": n_folds}}
+    write_scores(scores, folder, about={**ABOUT, **about}, decided_by=decided_by)

@@ -9,8 +9,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from gmrd.cli.console import command
-from gmrd.evaluation.fold import refuse_what_was_seen, score_fold
-from gmrd.module import load_module
+from gmrd.evaluation.about import record_of
+from gmrd.evaluation.fold import score_fold
+from gmrd.evaluation.settings import EvaluationSettings
+from gmrd.evaluation.unseen import refuse_what_was_seen
+from gmrd.module import load_module, steps_of
 from gmrd.training.tracking import save_config
 
 
@@ -19,7 +22,9 @@ def main(cfg: DictConfig) -> float:
     """Console entry point."""
     module = load_module(cfg.ckpt_path)
     datamodule = instantiate(cfg.data)
-    refuse_what_was_seen(cfg.ckpt_path, module.hparams.get("scans") or {}, datamodule)
+    refuse_what_was_seen(cfg.ckpt_path, record_of(module), datamodule)
     output_dir = Path(HydraConfig.get().runtime.output_dir)
     save_config(cfg, output_dir)
-    return score_fold(module, datamodule, cfg, output_dir)["test/dice"]
+    settings = EvaluationSettings.from_config(cfg)
+    steps = steps_of(Path(cfg.ckpt_path))
+    return score_fold(module, datamodule, settings, output_dir, steps=steps)["test/dice"]

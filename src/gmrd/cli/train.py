@@ -12,11 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 
 from gmrd.cli.console import command, construct
-from gmrd.data.scan_record import scan_record
 from gmrd.errors import InputError, refuse_below_one
 from gmrd.module import GMRDModule
 from gmrd.training.held_out import ScoreHeldOut, measured
 from gmrd.training.occupancy import alone_in
+from gmrd.training.remember import remember
+from gmrd.training.rerun import move_into
 from gmrd.training.resume import checkpoint_to_resume
 from gmrd.training.strategy import passing_sigterm_on, refuse_ddp_in_multirun, refuse_missing_gpus
 from gmrd.training.sweep import show_sweep
@@ -34,6 +35,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     seed_everything(cfg.seed, workers=True, verbose=False)
     OmegaConf.resolve(cfg)  # a spawned process cannot ask Hydra
     output_dir = Path(HydraConfig.get().runtime.output_dir)
+    move_into(cfg, output_dir)
     with alone_in(output_dir):
         return _train(cfg, output_dir)
 
@@ -44,7 +46,7 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     scored = instantiate(cfg.evaluation_data) if cfg.evaluation_data else datamodule
     conclusion = ScoreHeldOut(cfg, scored, output_dir)
     module = construct("model", cfg.model)
-    module.hparams["scans"] = scan_record(datamodule)
+    remember(cfg, module, datamodule)
     if cfg.compile:
         module.network.compile()
     ckpt_path = checkpoint_to_resume(cfg.ckpt_path, output_dir, module)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ from gmrd.errors import InputError
 from gmrd.evaluation.published import published_dice
 from gmrd.evaluation.scores import SCORES, ScoredCase, mean_score, read_scores
 
-SAME = ("data", "trained_on", "setting", "protocol", "chunks", "variant", "support", "exclusion")
+SAME = (
+    "data", "trained_on", "setting", "protocol", "chunks", "variant", "backbone", "pretrained",
+    "steps", "support", "exclusion",
+)  # fmt: skip
 """What all runs of a table must share, and its header names."""
 
 
@@ -25,6 +28,7 @@ class FinishedRun:
     folder: Path
     about: Mapping[str, Any]
     cases: Sequence[ScoredCase]
+    decided_by: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -85,9 +89,9 @@ def find_runs(folder: Path, *, method: str = "GMRD") -> list[FinishedRun]:
 
 
 def _read(folder: Path, method: str) -> FinishedRun:
-    about = json.loads((folder / "summary.json").read_text())["about"]
+    summary = json.loads((folder / "summary.json").read_text())
     cases = [case for case in read_scores(folder / "scores.csv") if case.method == method]
-    return FinishedRun(folder, about, cases)
+    return FinishedRun(folder, summary["about"], cases, summary.get("decided_by", {}))
 
 
 def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
@@ -110,7 +114,18 @@ def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
         "distinct scored cases": len({case.case_id for run in runs for case in run.cases}),
     }
     cells = {name: _row(name, organs, list(by_place.values())) for name in SCORES}
-    return CrossValidation(about, cells, _comparable(shared, organs))
+    published = _comparable(shared, organs) if _scored_all(runs) else {}
+    return CrossValidation(about, cells, published)
+
+
+def _scored_all(runs: Sequence[FinishedRun]) -> bool:
+    """Whether every fold of all cases was scored, as what is published was.
+
+    False for runs of an older version, which do not tell.
+    """
+    scored = runs[0].decided_by.get("scored", {})
+    whole = scored.get("n_cases") is None and not scored.get("exclude")
+    return whole and {run.place[1] for run in runs} == set(range(scored.get("n_folds", 0)))
 
 
 def _comparable(shared: Mapping[str, Any], organs: Sequence[str]) -> dict[str, float]:
@@ -154,11 +169,12 @@ def _listed(values: Iterable[int]) -> str:
 def _refuse_mixture(runs: Sequence[FinishedRun]) -> None:
     first, seen = runs[0], dict[tuple[int, int, int], Path]()
     for run in runs:
-        for name in SAME:
-            if run.about.get(name) != first.about.get(name):
+        theirs, ours = _conditions(first), _conditions(run)
+        for name in {**theirs, **ours}:
+            if ours.get(name) != theirs.get(name):
                 raise InputError(
-                    f"{run.folder} has {name}={run.about.get(name)} and {first.folder} has "
-                    f"{name}={first.about.get(name)}: they do not belong into one table; give a "
+                    f"{run.folder} has {name}={ours.get(name)} and {first.folder} has "
+                    f"{name}={theirs.get(name)}: they do not belong into one table; give a "
                     "folder that holds runs of one kind"
                 )
         key = (*run.place, int(run.about.get("group", 0)))
@@ -167,3 +183,9 @@ def _refuse_mixture(runs: Sequence[FinishedRun]) -> None:
                 f"{run.folder} and {seen[key]} are both seed {key[0]}, fold {key[1]}: move one away"
             )
         seen[key] = run.folder
+
+
+def _conditions(run: FinishedRun) -> dict[str, Any]:
+    """All that must be the same in a table: what it names first, then every other setting."""
+    named = {name: run.about.get(name) for name in SAME}
+    return named | {key: value for part in run.decided_by.values() for key, value in part.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from gmrd.evaluation.metrics import CaseScore
 from gmrd.io.atomic import replacing
+from gmrd.io.csv_file import write_csv
 
 SCORES = tuple(field.name for field in fields(CaseScore))
 
@@ -71,16 +72,28 @@ def rich_table(cases: Sequence[ScoredCase], title: str) -> Table:
     return table
 
 
-def write_scores(cases: Sequence[ScoredCase], folder: Path, *, about: dict[str, object]) -> None:
-    """Write ``scores.csv`` (a row per case) and ``summary.json`` (means and what they are of)."""
+def write_scores(
+    cases: Sequence[ScoredCase],
+    folder: Path,
+    *,
+    about: Mapping[str, object],
+    decided_by: Mapping[str, object],
+) -> None:
+    """Write ``scores.csv`` (a row per case) and ``summary.json`` (means and what they are of).
+
+    Args:
+        cases: what was scored.
+        folder: where to.
+        about: the conditions, to be named with the scores.
+        decided_by: all other settings that the scores depend on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "scores.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["method", "organ", "case", "support", *SCORES])
-        writer.writeheader()
-        writer.writerows(case.row() for case in cases)
+    columns = ["method", "organ", "case", "support", *SCORES]
+    write_csv(folder / "scores.csv", [case.row() for case in cases], columns)
     methods = dict.fromkeys(case.method for case in cases)
     summary = {
-        "about": about,
+        "about": dict(about),
+        "decided_by": dict(decided_by),
         "methods": {
             method: {
                 name: per_organ([c for c in cases if c.method == method], name) for name in SCORES

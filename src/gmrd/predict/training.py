@@ -1,4 +1,4 @@
-"""What a checkpoint remembers of the scans that it was trained on."""
+"""What prediction takes from a checkpoint's record of its training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.intensity import Intensity
+from gmrd.record import TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,17 @@ class TrainingScans:
     name: str
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any] | None) -> TrainingScans:
+    def from_record(cls, plain: Mapping[str, Any] | None) -> TrainingScans:
         """From the ``scans`` entry of a checkpoint's hyper-parameters."""
-        if not record:
+        record = TrainingRecord.from_plain(plain)
+        if record is None:
             return cls(None, Intensity(), "unknown")
-        window = record.get("window")
-        percentile = record.get("clip_percentile")
+        percentile = record.clip_percentile
         return cls(
-            geometry=TrainingGeometry.from_record(record),
+            geometry=TrainingGeometry(record.orientation, record.spacing, record.slice_shape),
             intensity=Intensity(
-                window=None if window is None else (float(window[0]), float(window[1])),
-                clip_top_percent=0.0 if percentile is None else 100.0 - float(percentile),
+                window=record.window,
+                clip_top_percent=0.0 if percentile is None else 100.0 - percentile,
             ),
-            name=str(record.get("name", "unknown")),
+            name=record.name,
         )

@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.errors import InputError
 from gmrd.evaluation.fold import evaluator_of, score_fold
+from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.module import GMRDModule, read_checkpoint
 from gmrd.training.tracking import CaseRecorder, close, record_checkpoints, record_run
 
@@ -38,7 +39,7 @@ class ScoreHeldOut(Callback):
         if cfg.evaluate:
             _refuse_unknown_weights(cfg.evaluation.weights)
             scored.evaluation_plan()
-            evaluator_of(scored, cfg.evaluation)
+            evaluator_of(scored, EvaluationSettings.from_config(cfg.evaluation))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Send the configuration to the loggers."""
@@ -68,7 +69,13 @@ class ScoreHeldOut(Callback):
         choose_weights(self.cfg.evaluation.weights, trainer, module)
         recorder = CaseRecorder(self.scored.classes)
         scores = score_fold(
-            module, self.scored, self.cfg.evaluation, self.output_dir, watch=recorder.add
+            module,
+            self.scored,
+            EvaluationSettings.from_config(self.cfg.evaluation),
+            self.output_dir,
+            steps=trainer.global_step,
+            selected=self.cfg.evaluation.weights,
+            watch=recorder.add,
         )
         trainer.callback_metrics.update(
             {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}

@@ -10,9 +10,13 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule, read_checkpoint
+from gmrd.record import TrainingRecord
 
-SAME_DATA = ("name", "fold", "setting", "group", "cases", "seed")
-"""What is one training's: the data set, the part of it that is held out, and the draws."""
+SAME = (
+    "name", "fold", "setting", "group", "cases", "joined", "seed",
+    "window", "clip_percentile", "orientation", "spacing", "slice_shape",
+)  # fmt: skip
+"""What is one training's: the data, the part of them that is held out, and the draws."""
 
 
 @rank_zero_only  # type: ignore[untyped-decorator]
@@ -43,39 +47,65 @@ def checkpoint_to_resume(
         raise InputError(f"ckpt_path={path}: there is no such checkpoint to resume from")
     saved = read_checkpoint(path)
     _refuse_other_training(path, saved, module)
+    if "global_step" not in saved:
+        raise InputError(
+            f"ckpt_path={path} holds weights alone, as gmrd-export and gmrd-convert write them: "
+            "there is no training in it to go on with"
+        )
     _say(f"going on from step {saved['global_step']} of {path}")
     return path
 
 
+PARTS = ("network", "loss", "optimizer", "scheduler")
+"""Parts of the module, by the names of their hyper-parameters."""
+
+
 def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDModule) -> None:
     theirs, ours = saved["hyper_parameters"], module.hparams
-    shapes = {name: value.shape for name, value in saved["state_dict"].items()}
-    same_network = shapes == {name: value.shape for name, value in module.state_dict().items()}
-    same_optimizer = theirs["optimizer"]["name"] == ours["optimizer"]["name"]
-    same_scheduler = theirs["scheduler"] == ours["scheduler"]
-    for part, same in (
-        ("network", same_network), ("optimizer", same_optimizer), ("scheduler", same_scheduler),
-    ):  # fmt: skip
-        if not same:
+    for part in PARTS:
+        found = _differing(theirs.get(part) or {}, ours.get(part) or {})
+        if not found and part == "network":
+            found = _differing(_shapes(saved["state_dict"]), _shapes(module.state_dict()))
+        if found:
             raise InputError(
-                f"ckpt_path={path} was trained with another {part} "
-                f"({_differing(theirs[part], ours[part])}): give the settings that it was trained "
-                "with, or train anew with ckpt_path=null"
+                f"ckpt_path={path} was trained with another {part} ({found}): give the settings "
+                "that it was trained with, or train anew with ckpt_path=null"
             )
-    _refuse_other_data(path, theirs, ours)
+    _refuse_other_draws(path, {"seed": theirs.get("seed")}, {"seed": ours.get("seed")})
+    before, now = (TrainingRecord.from_plain(of.get("scans")) for of in (theirs, ours))
+    if before is None or now is None or before.cases is None:
+        _say(f"note: {path} does not tell what it was trained on: it may have seen other cases")
+        return
+    # Weights that have seen the cases to be scored would be said not to have.
+    _refuse_other_draws(path, _facts(before), _facts(now))
 
 
-def _refuse_other_data(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Weights that have seen the cases to be scored would be said not to have."""
-    before, now = ({"seed": of.get("seed"), **(of.get("scans") or {})} for of in (theirs, ours))
-    for name in SAME_DATA:
-        if name in before and before[name] != now.get(name):
+def _refuse_other_draws(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    for name, before in theirs.items():
+        if before != ours.get(name):
             raise InputError(
-                f"ckpt_path={path} was trained with {name}={before[name]}, here {name}="
-                f"{now.get(name)}: give what it was trained with, or train anew with ckpt_path=null"
+                f"ckpt_path={path} was trained with {name}={before}, here {name}="
+                f"{ours.get(name)}: give what it was trained with, or train anew with "
+                "ckpt_path=null"
             )
+
+
+def _facts(record: TrainingRecord) -> dict[str, Any]:
+    """What must be the same for a training to be the same; other versions may go on with it.
+
+    The settings of the model are not among them: its parts have been compared.
+    """
+    plain = record.to_plain()
+    facts: dict[str, Any] = {name: plain[name] for name in SAME}
+    settings = record.settings.items()
+    return facts | {key: value for key, value in settings if not key.startswith("model.")}
 
 
 def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    keys = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
-    return ", ".join(f"{key}={theirs.get(key)}, here {ours.get(key)}" for key in keys)
+    """What is recorded there and other here; a setting that did not exist yet is no difference."""
+    keys = [key for key in theirs if theirs[key] != ours.get(key)]
+    return ", ".join(f"{key}={theirs[key]}, here {ours.get(key)}" for key in keys)
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, list[int]]:
+    return {name: list(value.shape) for name, value in state.items()}

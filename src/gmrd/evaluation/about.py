@@ -1,0 +1,82 @@
+"""What scores are of: the conditions that a table names, and those that it must not mix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.evaluation.settings import EvaluationSettings
+from gmrd.module import GMRDModule
+from gmrd.record import TrainingRecord
+
+
+def about(
+    module: GMRDModule,
+    datamodule: EpisodeDataModule,
+    settings: EvaluationSettings,
+    steps: str | None,
+) -> dict[str, object]:
+    """The conditions of a fold's scores, to be named with them.
+
+    Args:
+        module: what was scored; its record tells of the training.
+        datamodule: what it was scored on.
+        settings: how it was scored.
+        steps: how long the network was trained; None if that is not known.
+    """
+    record = record_of(module)
+    return {
+        "data": datamodule.name,
+        "trained_on": record.name if record else None,
+        "fold": datamodule.fold,
+        "setting": datamodule.setting,
+        "protocol": settings.protocol,
+        "chunks": settings.n_chunks,
+        "support": datamodule.support,
+        "exclusion": datamodule.exclusion if datamodule.setting == 2 else "none",
+        "group": datamodule.group,
+        "variant": module.hparams["network"]["variant"],
+        "backbone": module.hparams["network"].get("backbone"),
+        "pretrained": (record.pretrained or "none") if record else None,
+        "steps": steps,
+        "seed": int(module.hparams["seed"]),
+    }
+
+
+def decided_by(module: GMRDModule, datamodule: EpisodeDataModule) -> dict[str, object]:
+    """All else that the scores depend on, fold, seed and group left out."""
+    record = record_of(module)
+    scored = {
+        "n_folds": datamodule.n_folds,
+        "fold_order": datamodule.fold_order,
+        "folds": datamodule.folds,
+        "n_cases": datamodule.n_cases,
+        "exclude": [str(case) for case in datamodule.exclude],
+        "n_shot": datamodule.n_shot,
+        "classes": list(datamodule.classes.values()),
+    }
+    return {
+        "training": dict(record.settings) if record else {},
+        "scored": scored,
+    }
+
+
+def record_of(module: GMRDModule) -> TrainingRecord | None:
+    """What the module's checkpoint remembers of its training; None if nothing.
+
+    Raises:
+        InputError: an entry is not what it should be.
+    """
+    plain: Any = module.hparams.get("scans")
+    return TrainingRecord.from_plain(plain)
+
+
+def steps_taken(
+    done: int | None, record: TrainingRecord | None, selected: str = "last"
+) -> str | None:
+    """The steps of a network for a table: ``36000``, ``5000 of 36000`` or ``best of 36000``."""
+    if done is None:
+        return None
+    planned = None if record is None else record.max_steps
+    steps = str(done) if planned in (None, -1, done) else f"{done} of {planned}"
+    return steps if selected == "last" else f"{selected} of {steps}"

@@ -1,0 +1,33 @@
+"""How held-out cases are scored, as the configuration group ``evaluation`` says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """The keys of ``conf/evaluation``; a key of another command is not looked at.
+
+    Attributes:
+        n_chunks: support slices a volume, and chunks of the query.
+        protocol: ``chunks`` | ``all_slices``.
+        batch_size: query slices encoded together.
+        device: ``auto`` | ``cpu`` | ``cuda``.
+        save_predictions: whether the mask that was scored is kept for every organ of every case.
+        baselines: whether the untrained network and a single prototype are scored, too.
+    """
+
+    n_chunks: int
+    protocol: str
+    batch_size: int
+    device: str
+    save_predictions: bool
+    baselines: bool
+
+    @classmethod
+    def from_config(cls, cfg: Mapping[Any, Any]) -> EvaluationSettings:
+        """Take the keys of the group from a configuration that may hold others beside them."""
+        return cls(**{entry.name: cfg[entry.name] for entry in fields(cls)})

@@ -1,0 +1,102 @@
+"""What a training puts into its checkpoints about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.scan_record import geometry_of
+from gmrd.module import GMRDModule
+from gmrd.record import Plain, TrainingRecord
+
+TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "precision")
+"""Settings of the trainer that decide what is learned."""
+
+PLACE = frozenset({"fold", "setting", "group", "seed"})
+"""Settings that the record has an entry of its own for."""
+
+ELSEWHERE = frozenset(
+    {"root", "cache_dir", "how_to_get", "num_workers", "check_geometry", "n_validation_episodes"}
+)
+"""Settings that differ between machines, or change nothing of what is learned."""
+
+
+def remember(cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule) -> None:
+    """Have the module's checkpoints say how it is trained.
+
+    Args:
+        cfg: the resolved configuration of the training.
+        module: gets the record among its hyper-parameters.
+        datamodule: what it is trained on.
+    """
+    record = _record(cfg, module, datamodule)
+    module.hparams["scans"] = {} if record is None else record.to_plain()
+
+
+def _record(
+    cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule
+) -> TrainingRecord | None:
+    cases = datamodule.train_cases
+    if not cases:
+        return None
+    orientation, spacing, slice_shape = geometry_of(cases[0].image)
+    preparation = datamodule.preparation or {}
+    window, percentile = preparation.get("window"), preparation.get("clip_percentile")
+    joined: Mapping[str, EpisodeDataModule] = getattr(datamodule, "joined", {})
+    pretrained = cfg.model.network.get("pretrained")
+    return TrainingRecord(
+        name=datamodule.name,
+        orientation=orientation,
+        spacing=spacing,
+        slice_shape=slice_shape,
+        window=None if window is None else (float(window[0]), float(window[1])),
+        clip_percentile=None if percentile is None else float(percentile),
+        cases=tuple(case.case_id for case in cases),
+        joined={of.name: tuple(c.case_id for c in of.train_cases) for of in joined.values()},
+        fold=datamodule.fold,
+        setting=datamodule.setting,
+        group=datamodule.group,
+        seed=int(module.hparams["seed"]),
+        variant=module.hparams["network"]["variant"],
+        pretrained=None if pretrained is None else str(pretrained),
+        max_steps=int(cfg.trainer.max_steps),
+        settings=deciding(cfg),
+        versions={"gmrd": version("gmrd"), "torch": version("torch")},
+    )
+
+
+def deciding(cfg: DictConfig) -> dict[str, Plain]:
+    """All settings that decide what is learned, by their key; those of one's place left out."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    chosen = {
+        "data": plain["data"],
+        "model": plain["model"],
+        "trainer": {key: plain["trainer"].get(key) for key in TRAINER},
+        "callbacks": {"averaging": _text(plain["callbacks"].get("averaging"))},
+    }
+    return {
+        key: value
+        for key, value in _flat(chosen)
+        if key.rsplit(".", 1)[-1] not in PLACE | ELSEWHERE
+    }
+
+
+def _text(settings: Mapping[str, Any] | None) -> str | None:
+    """Settings in one text, so that a callback that is missing differs from any other."""
+    return None if not settings else ", ".join(f"{k}={v}" for k, v in settings.items())
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Plain]]:
+    """Leaves of nested settings with their dotted keys."""
+    if not isinstance(value, Mapping):
+        yield (
+            prefix,
+            list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value,
+        )
+        return
+    for key, inner in value.items():
+        yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))

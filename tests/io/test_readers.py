@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import stat
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +166,50 @@ def test_an_archive_in_an_archive_is_refused(nifti: Path) -> None:
         read_scan(path)
 
 
+@pytest.mark.parametrize(
+    "names", [["."], ["a", "a"], ["a", "a/b"], ["a/b", "a"], ["a/" + "n" * 300], ["./"]]
+)
+def test_an_archive_of_strange_names_is_refused(tmp_path: Path, names: list[str]) -> None:
+    with warnings.catch_warnings(), zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        warnings.simplefilter("ignore")  # of a name that is there twice
+        for name in names:
+            archive.writestr(name, b"content")
+    with pytest.raises(InputError, match=r"a\.zip"):
+        read_scan(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_refused(nifti: Path, method: int) -> None:
+    path = nifti.parent / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("scan.nii", gzip.decompress(nifti.read_bytes()))
+    data = bytearray(path.read_bytes())
+    for offset in range(60, len(data) - 120, max(1, (len(data) - 180) // 12)):
+        path.write_bytes(data[:offset] + bytes([data[offset] ^ 0xFF]) + data[offset + 1 :])
+        with pytest.raises(InputError, match=r"a\.zip"):
+            read_scan(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "scan.nii")
+    with pytest.raises(InputError, match="no regular file"):
+        read_scan(tmp_path / "scan.nii")
+
+
+def test_a_flipped_bit_is_noticed_by_the_checksum(nifti: Path) -> None:
+    data = bytearray(nifti.read_bytes())
+    data[-8] ^= 1
+    nifti.write_bytes(data)
+    with pytest.raises(InputError, match="cannot be decompressed"):
+        read_scan(nifti)
+
+
+def test_a_bomb_is_unpacked_no_further_than_its_header(nifti: Path) -> None:
+    nifti.write_bytes(gzip.compress(header_of(nifti) + bytes(50_000_000)))
+    with pytest.raises(InputError, match="after the voxels"):
+        read_scan(nifti)
+
+
 def header_of(nifti: Path) -> bytearray:
     return bytearray(gzip.decompress(nifti.read_bytes()))
 
@@ -182,6 +228,39 @@ HOSTILE = {
         "header claims 999",
     ),
     "nrrd endless": (b"NRRD0004\n" + b"#" * 70_000, "header does not end"),
+    "mha of 300 dimensions": (
+        b"ObjectType = Image\nNDims = 300\nDimSize = "
+        + b"1 " * 200
+        + b"\nElementDataFile = LOCAL\n",
+        "expected three dimensions",
+    ),
+    "mha of an unknown type": (
+        b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_X\n"
+        b"ElementDataFile = LOCAL\n",
+        "type 'MET_X'",
+    ),
+    "mha of NaN spacing": (
+        b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_CHAR\n"
+        b"ElementSpacing = 1 nan 1\nElementDataFile = LOCAL\n",
+        "elementspacing",
+    ),
+    "mha twice": (
+        b"ObjectType = Image\nNDims = 3\nNDims = 300\nElementDataFile = LOCAL\n",
+        "there twice",
+    ),
+    "mha cut off": (
+        b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_SHORT\n"
+        b"ElementDataFile = LOCAL\n" + bytes(60),
+        "more than the file can hold",
+    ),
+    "nrrd of 300 dimensions": (
+        b"NRRD0004\ntype: short\ndimension: 300\nsizes: 4 4 4\nencoding: raw\n\n",
+        "expected three dimensions",
+    ),
+    "nrrd cut off": (
+        b"NRRD0004\ntype: short\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n\n" + bytes(60),
+        "more than the file can hold",
+    ),
     "mha elsewhere": (
         b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementDataFile = ../../secret.raw\n",
         "not followed",

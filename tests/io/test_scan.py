@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from gmrd.errors import InputError
 from gmrd.io.readers import read_scan
 from helpers.scans import affine, ball
 
@@ -54,3 +56,57 @@ def test_the_patients_name_is_not_passed_on(tmp_path: Path) -> None:
     out = read_scan(tmp_path / "scan.nii").save(tmp_path / "out.nii", label)
     assert b"Doe" in (tmp_path / "scan.nii").read_bytes()
     assert b"Doe" not in out.read_bytes()
+
+
+def test_free_text_is_not_passed_on_and_the_ending_is_checked(tmp_path: Path) -> None:
+    image, label = ball(1)
+    file = nib.Nifti1Image(image.transpose(2, 1, 0), affine())
+    for field in ("descrip", "db_name", "aux_file", "intent_name"):
+        file.header[field] = b"Doe^Jane"
+    nib.save(file, tmp_path / "scan.nii")
+    scan = read_scan(tmp_path / "scan.nii")
+    assert b"Doe" not in scan.save(tmp_path / "out.nii", label).read_bytes()
+    with pytest.raises(InputError, match=r"end in \.nii"):
+        scan.save(tmp_path / "out", label)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_sform_counts_whatever_pixdim_says(tmp_path: Path) -> None:
+    image, _ = ball(1)
+    file = nib.Nifti1Image(image.transpose(2, 1, 0), np.diag([3.0, 3.0, 3.0, 1.0]))
+    file.set_sform(np.diag([3.0, 3.0, 3.0, 1.0]), code=1)
+    file.set_qform(None, code=0)
+    file.header["pixdim"][1:4] = 1
+    nib.save(file, tmp_path / "scan.nii")
+    assert nib.load(tmp_path / "scan.nii").header["pixdim"][1] == 1
+    scan = read_scan(tmp_path / "scan.nii")
+    np.testing.assert_array_equal(scan.affine, nib.load(tmp_path / "scan.nii").affine)
+    assert scan.spacing == (3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_an_sform_that_places_nothing_is_refused(tmp_path: Path, value: float) -> None:
+    image, _ = ball(1)
+    file = nib.Nifti1Image(image.transpose(2, 1, 0), affine())
+    file.set_qform(affine(), code=1)
+    file.set_sform(affine(), code=1)
+    nib.save(file, tmp_path / "scan.nii")
+    data = bytearray((tmp_path / "scan.nii").read_bytes())
+    data[280:296] = struct.pack("<4f", *[value] * 4)  # srow_x
+    (tmp_path / "scan.nii").write_bytes(data)
+    with pytest.raises(InputError, match="places no volume"):
+        read_scan(tmp_path / "scan.nii")
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("meter", 1000.0), ("micron", 0.001), ("mm", 1.0)])
+def test_the_unit_of_the_header_counts(tmp_path: Path, unit: str, mm: float) -> None:
+    image, label = ball(1)
+    file = nib.Nifti1Image(
+        image.transpose(2, 1, 0), np.diag([1 / mm, 1 / mm, 1 / mm, 1]) @ affine()
+    )
+    file.header.set_xyzt_units(unit)
+    nib.save(file, tmp_path / "scan.nii")
+    scan = read_scan(tmp_path / "scan.nii")
+    np.testing.assert_allclose(scan.affine, affine(), rtol=1e-5)
+    written = nib.load(scan.save(tmp_path / "out.nii", label))
+    np.testing.assert_array_equal(written.affine, nib.load(tmp_path / "scan.nii").affine)

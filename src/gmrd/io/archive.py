@@ -6,6 +6,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ def unpacked(path: Path) -> Iterator[Path]:
     """
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # a damaged directory raises whatever its parts raise
         raise InputError(f"{path} is no zip that can be opened: {error}") from error
     with archive, tempfile.TemporaryDirectory(prefix="gmrd-") as folder:
         members = [member for member in archive.infolist() if not member.is_dir()]
@@ -47,8 +48,15 @@ def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
             f"{path} would unpack to {total / 1e9:.1f} GB, more than {MAX_BYTES / 1e9:.1f}: "
             "unpack it yourself if you trust it"
         )
-    for member in members:
-        place = PurePosixPath(member.filename.replace("\\", "/"))
+    places = [_place(member) for member in members]
+    counts = Counter(places)
+    folders = {parent for place in places for parent in place.parents}
+    for member, place in zip(members, places, strict=True):
+        if not place.parts or place in folders or counts[place] > 1:
+            raise InputError(
+                f"{path} holds {member.filename!r}, which is there twice, or as a file and a "
+                "folder, or names no file: unpack it yourself"
+            )
         if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
             raise InputError(
                 f"{path} holds {member.filename!r}, which would be written outside its folder: "
@@ -65,12 +73,16 @@ def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
             )
 
 
+def _place(member: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(member.filename.replace("\\", "/"))
+
+
 def _extract(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
-    target = folder / PurePosixPath(member.filename.replace("\\", "/"))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = folder / _place(member)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         # zipfile stops at the size that the directory states, which was checked.
         with archive.open(member) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except Exception as error:  # deflate, bzip2, LZMA and the file system: each has its own
         raise InputError(f"{path}: {member.filename!r} cannot be unpacked: {error}") from error

@@ -12,7 +12,18 @@ from jaxtyping import Float
 from gmrd.errors import InputError
 from gmrd.io.itk import required
 
-PIXEL_DATA = 0x7FE00010
+PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+"""Tags of pixels: float, double and whole numbers."""
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+
+END_OF_FRAGMENTS = b"\xfe\xff\xdd\xe0"
+"""The tag that closes compressed pixels."""
+
+TAIL = 1 << 16
+"""Bytes at the end of a file in which compressed pixels are closed; padding may follow."""
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 @dataclass(frozen=True)
@@ -51,18 +62,59 @@ def read_header(path: Path) -> DicomFile | None:
     """The header of a slice; None of any other file, DICOM or not.
 
     Raises:
-        InputError: the file cannot be read, or it is DICOM and damaged.
+        InputError: the file cannot be read, or it is DICOM and damaged, or its pixels are not
+            all there.
     """
     pydicom = required("pydicom", path)
+    pixels: list[int] = []
+
+    def at_pixels(tag: Any, vr: str | None, length: int) -> bool:
+        if tag in PIXELS:
+            pixels.extend((length, 8 if vr is None else 12))
+        return tag in PIXELS
+
     try:
         with path.open("rb") as stream:
             if stream.read(132)[128:] != b"DICM":
                 return None
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+            if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
+                raise InputError(f"{path} is deflated as a whole: write it without (dcmconv +te)")
+            stream.seek(0)
+            header = pydicom.filereader.read_partial(stream, stop_when=at_pixels)
+            at = stream.tell()
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged header raises whatever its parts raise
         raise InputError(f"{path} cannot be read as DICOM: {error}") from error
-    if "ImagePositionPatient" in header and "Rows" in header:
-        return DicomFile(path, header)
-    return None
+    found = DicomFile(path, header)
+    if not pixels and "Image Storage" in getattr(_class_of(header), "name", ""):
+        raise InputError(f"{path} ends before its pixels: it is cut off. Copy it again")
+    if "ImagePositionPatient" not in header or "Rows" not in header:
+        return None
+    _check_pixels(found, *pixels, at=at)
+    return found
+
+
+def _class_of(header: Any) -> Any:
+    return header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+
+
+def _check_pixels(file: DicomFile, length: int, before: int, *, at: int) -> None:
+    """Refuse a slice that holds fewer pixels than its header says; ITK leaves the rest black."""
+    sizes = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    rows, columns, samples, bits = (int(file.numbers(k, 1)[0]) for k in sizes)
+    if samples != 1 or int(file.header.get("NumberOfFrames") or 1) != 1:
+        raise InputError(f"{file.path} holds colours or several frames: give plain grey slices")
+    size = file.path.stat().st_size
+    if length == UNDEFINED_LENGTH:
+        with file.path.open("rb") as stream:
+            stream.seek(max(at, size - TAIL))
+            whole = END_OF_FRAGMENTS in stream.read()
+    else:
+        whole = min(length, size - at - before) >= rows * columns * bits // 8
+    if not whole:
+        raise InputError(
+            f"{file.path} holds fewer pixels than {rows} x {columns}: it is cut off. Copy it again"
+        )

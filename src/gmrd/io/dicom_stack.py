@@ -22,6 +22,9 @@ accepted is placed by one affine that is right to a tenth of a slice.
 MAX_SHEAR = 1.0
 """How far slices may shift sideways from one to the next, as a share of their distance: 45°."""
 
+AXES_TOLERANCE = 1e-2
+"""How far rounded directions may be from unit length and from a right angle."""
+
 ALIKE = ("Rows", "Columns", "ImageOrientationPatient", "PixelSpacing")
 """What the slices of a volume have in common, and how many numbers each is."""
 
@@ -35,6 +38,7 @@ def in_order(files: Sequence[DicomFile], source: str) -> list[DicomFile]:
     if len(files) == 1:
         raise InputError(f"{source} holds a single slice: a volume has several")
     first = files[0]
+    _check_axes(first)
     for file in files:
         for keyword, n in zip(ALIKE, (1, 1, 6, 2), strict=True):
             if not np.allclose(file.numbers(keyword, n), first.numbers(keyword, n), atol=1e-3):
@@ -67,6 +71,19 @@ def affine_of(ordered: Sequence[DicomFile], source: str) -> Float[np.ndarray, "4
     affine[:3, 2] = step
     affine[:3, 3] = origins[0]
     return LPS_TO_RAS @ affine
+
+
+def _check_axes(file: DicomFile) -> None:
+    """Refuse pixels without a size, or rows and columns that are no directions at right angles."""
+    spacing = file.numbers("PixelSpacing", 2)
+    if spacing.min() <= 0:
+        raise InputError(f"{file.path}: PixelSpacing is {spacing.tolist()}: it must be above 0")
+    axes = file.numbers("ImageOrientationPatient", 6).reshape(2, 3)
+    if not np.allclose(axes @ axes.T, np.eye(2), atol=AXES_TOLERANCE):
+        raise InputError(
+            f"{file.path}: ImageOrientationPatient is {axes.ravel().tolist()}, which are no two "
+            "directions at right angles: repair the header"
+        )
 
 
 def _normal(file: DicomFile) -> Float[np.ndarray, "3"]:

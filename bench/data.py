@@ -34,6 +34,7 @@ import psutil
 import torch
 from scipy import ndimage
 
+from gmrd.data.build import data_module
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.phantom import make_phantom_volume
 from gmrd.data.volume import load_volume
@@ -48,7 +49,9 @@ class PortedLoader:
     """What a public loader does for an episode, written plainly with numpy and scipy."""
 
     def __init__(self, data: EpisodeDataModule) -> None:
-        self.volumes = [load_volume(case, with_pseudo_label=True) for case in data.train_cases]
+        self.volumes = [
+            load_volume(case, with_pseudo_label=True) for case in data.split.train_cases
+        ]
 
     def __call__(self, index: int) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng(index)
@@ -145,7 +148,7 @@ def data_set(root: Path, cache_dir: Path, *, real: bool, **loader: int) -> Episo
         if real
         else "supervoxel_{case}.nii.gz",
     }
-    return EpisodeDataModule(
+    return data_module(
         name="bench", root=root, labels=None, classes={}, augmentation={}, cache_dir=cache_dir,
         folds=[[]], n_validation_episodes=0, n_episodes=10**6, **layout, **loader,
     )  # fmt: skip
@@ -188,7 +191,7 @@ def loader_table(make: Callable[..., EpisodeDataModule], n: int) -> None:
 
 def compare_with_port(data: EpisodeDataModule, n: int) -> None:
     dataset = data.episodes()
-    for index in range(len(data.train_cases) * 6):
+    for index in range(len(data.split.train_cases) * 6):
         dataset[index]
     ours = rate(dataset.__getitem__, n)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -207,7 +210,7 @@ def fill_cache(data: EpisodeDataModule) -> None:
     first = time.perf_counter() - start
     n = len(list(data.episode_source().volumes))
     whole = time.perf_counter() - start
-    size = sum(p.stat().st_size for p in data.cache_dir.rglob("*.pt"))
+    size = sum(p.stat().st_size for p in data.data.cache_dir.rglob("*.pt"))
     print(f"first episode          {first:8.2f} s, with no cache")
     print(f"whole cache            {whole:8.1f} s, {n} cases, {size / 2**20:.0f} MiB on disk")
 

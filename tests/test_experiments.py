@@ -44,7 +44,7 @@ def test_an_experiment_can_be_built(name: str, tmp_path: Path) -> None:
     assert cfg.trainer.max_steps == steps
     instantiate(cfg.data)
     if cfg.evaluation_data is not None:
-        assert instantiate(cfg.evaluation_data).name != cfg.data.name
+        assert instantiate(cfg.evaluation_data).data.name != cfg.data.name
     with torch.device("meta"):
         module = instantiate(cfg.model)
     assert isinstance(module.loss, GMRDLoss)

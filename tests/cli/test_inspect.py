@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gmrd.cli.inspect import inspect
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.build import read_description
+from gmrd.data.description import DatasetDescription
 from gmrd.data.phantom import make_phantom
 from gmrd.data.supervoxel_files import make_supervoxels
 from gmrd.errors import InputError
@@ -39,7 +40,7 @@ def root(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "data"))
 
 
-def data_set(root: Path, **overrides: object) -> EpisodeDataModule:
+def data_set(root: Path, **overrides: object) -> DatasetDescription:
     settings: dict[str, object] = {
         "name": "phantom",
         "root": root,
@@ -49,13 +50,12 @@ def data_set(root: Path, **overrides: object) -> EpisodeDataModule:
         "classes": {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"},
         "supervoxels": SUPERVOXELS,
         "n_folds": 2,
-        "min_area": 20,
     }
-    return EpisodeDataModule(**{**settings, **overrides})
+    return read_description({**settings, **overrides})
 
 
-def found(root: Path, **overrides: object) -> list[tuple[str, str, str]]:
-    _, findings = inspect(data_set(root, **overrides), None)
+def found(root: Path, *, min_area: float = 20, **overrides: object) -> list[tuple[str, str, str]]:
+    _, findings = inspect(data_set(root, **overrides), None, min_area=float(min_area))
     return [(f.severity, f.case_id, f"{f.what}: {f.meaning}") for f in findings]
 
 
@@ -197,7 +197,6 @@ def test_real_folder_is_sound(chaost2: Path, tmp_path: Path) -> None:
         labels="chaos_MR_T2_normalized/label_{case}.nii.gz",
         pseudo_labels="supervoxels_5000/superpix-MIDDLE_{case}.nii.gz",
         n_folds=5,
-        min_area=200,
     )
     portraits, findings = inspect(data, tmp_path / "sheet.png", n_jobs=2)
     assert len(portraits) == 20

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
 
 from gmrd.cli.prepare import prepare
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.build import plain, read_description
+from gmrd.data.description import DatasetDescription
 from gmrd.data.phantom import make_phantom_volume
+from gmrd.data.pseudo_labels import make_up_to_date
 from gmrd.errors import InputError
 from helpers.commands import RunHere
 from helpers.raw_data import write_dicom_series, write_masks
@@ -38,12 +39,10 @@ def download(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return source
 
 
-def data_set(root: Path, *overrides: str) -> EpisodeDataModule:
+def data_set(root: Path, *overrides: str) -> DatasetDescription:
     with initialize_config_module("gmrd.conf", version_base="1.3"):
         cfg = compose("prepare", [f"root={root}", "data.n_folds=2", *overrides])
-    data = instantiate(cfg.data, _convert_="all")
-    assert isinstance(data, EpisodeDataModule)
-    return data
+    return read_description(plain(cfg.data))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def prepared(download: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_written_trains(prepared: Path, tmp_path: Path) -> None:
     data = data_set(prepared, f"data.cache_dir={tmp_path}", "data.image_size=64")
     assert [case.case_id for case in data.cases] == ["2", "10"]
-    data.prepare_data()
+    make_up_to_date(data.cases, data.supervoxels)
     image, affine = read(data.cases[0].image)
     assert image.shape[1:] == (256, 256)
     np.testing.assert_allclose(np.abs(np.diag(affine)), [1.25, 1.25, 7.7, 1])

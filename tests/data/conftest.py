@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from gmrd.data.build import data_module
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.io.nifti_writer import write_nifti
 from helpers.data import MakeData
@@ -52,6 +53,6 @@ def make_data(phantom_root: Path, tmp_path: Path) -> MakeData:
             "n_validation_episodes": 4,
             "cache_dir": tmp_path / "cache",
         }
-        return EpisodeDataModule(**{**settings, **overrides})
+        return data_module(**{**settings, **overrides})
 
     return make

@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from scipy.stats import binomtest
 
+from gmrd.data.build import data_module, plain, read_description
 from gmrd.data.cache import VolumeCache
 from gmrd.data.datamodule import EpisodeDataModule
-from gmrd.data.joined import JoinedDataModule
 from gmrd.data.phantom import make_phantom
 from gmrd.errors import InputError
 from gmrd.io.nifti_writer import write_nifti
@@ -41,22 +41,22 @@ from helpers.scans import read
 )
 def test_refusals(make_data: MakeData, overrides: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        list(make_data(**overrides).test_cases)
+        list(make_data(**overrides).split.test_cases)
 
 
 def test_missing_root_says_how_to_get_the_data(make_data: MakeData, tmp_path: Path) -> None:
     data = make_data(root=tmp_path / "none", how_to_get="Download it from there.")
     with pytest.raises(InputError, match=r"does not exist.*data\.root.*Download it from there\."):
-        list(data.cases)
+        list(data.data.cases)
 
 
 def test_folds_and_subsets(make_data: MakeData) -> None:
     data = make_data(fold=2)
-    assert [c.case_id for c in data.test_cases] == ["5", "6", "1"]
-    assert [c.case_id for c in data.train_cases] == ["2", "3", "4"]
+    assert [c.case_id for c in data.split.test_cases] == ["5", "6", "1"]
+    assert [c.case_id for c in data.split.train_cases] == ["2", "3", "4"]
     data = make_data(exclude=[2], n_cases=4, folds=[["1", 3]])
-    assert [c.case_id for c in data.cases] == ["1", "3", "4", "5"]
-    assert [c.case_id for c in data.train_cases] == ["4", "5"]
+    assert [c.case_id for c in data.data.cases] == ["1", "3", "4", "5"]
+    assert [c.case_id for c in data.split.train_cases] == ["4", "5"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_evaluation_cases(
     make_data: MakeData, support: str | int, n_shot: int, expected: dict[str, list[str]]
 ) -> None:
     data = make_data(support=support, n_shot=n_shot, setting=2, group=1)
-    cases = list(data.evaluation_cases())
+    cases = list(data.split.evaluation_cases())
     found = {c.query.case_id: [s.case_id for s in c.supports[2]] for c in cases}
     assert found == expected
     for case in cases:
@@ -93,12 +93,16 @@ def test_a_case_without_the_class_is_neither_support_nor_query(
         label[(label == 4) & (case == 3)] = 0
         write_nifti(tmp_path / name, label.astype(np.uint8), affine)
     data = make_data(labels=str(tmp_path / "label_{case}.nii.gz"))
-    supports = {c.query.case_id: c.supports for c in data.evaluation_cases()}
+    supports = {c.query.case_id: c.supports for c in data.split.evaluation_cases()}
     assert [s.case_id for s in supports["1"][1]] == ["3"]
     assert [s.case_id for s in supports["1"][4]] == ["2"]
     assert 4 not in supports["2"]
     with pytest.raises(InputError, match=r"class 4 \(spleen\) is in 2 cases of fold 0"):
-        list(make_data(labels=str(tmp_path / "label_{case}.nii.gz"), n_shot=2).evaluation_cases())
+        list(
+            make_data(
+                labels=str(tmp_path / "label_{case}.nii.gz"), n_shot=2
+            ).split.evaluation_cases()
+        )
 
 
 def test_label_values_of_the_challenge(
@@ -113,13 +117,13 @@ def test_label_values_of_the_challenge(
         write_nifti(tmp_path / name, label.astype(np.int16), affine)
     pattern = str(tmp_path / "label_{case}.nii.gz")
     data = make_data(labels=pattern, label_values={200: 1, 500: 2, 600: 3})
-    for plain, mapped in zip(make_data().cases, data.cases, strict=True):
-        expected, found = make_data().volume(plain).label, data.volume(mapped).label
+    for direct, mapped in zip(make_data().data.cases, data.data.cases, strict=True):
+        expected, found = make_data().data.volume(direct).label, data.data.volume(mapped).label
         assert expected is not None
         assert found is not None
         np.testing.assert_array_equal(found, expected)
     with pytest.raises(InputError, match=r"data\.label_values"):
-        next(iter(make_data(labels=pattern).evaluation_cases()))
+        next(iter(make_data(labels=pattern).split.evaluation_cases()))
 
 
 def test_cache_is_renewed_when_a_file_changes(make_data: MakeData, tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_cache_is_renewed_when_a_file_changes(make_data: MakeData, tmp_path: Pat
         root=root, pseudo_labels="supervoxels/{case}.nii.gz", supervoxels={"min_size": 200}
     )
     data.prepare_data()
-    cache, case = data.episode_source().volumes, data.train_cases[0]
+    cache, case = data.episode_source().volumes, data.split.train_cases[0]
     first = cache[0]
     entries = sorted(cache.folder.iterdir())
     if Path("/proc/self/maps").is_file():
@@ -169,7 +173,7 @@ def test_files_of_the_other_ending_are_pointed_out(make_data: MakeData) -> None:
     with pytest.raises(
         InputError, match=r"There are 6 of .*image_\{case\}\.nii\.gz: add .data\.im"
     ):
-        list(make_data(images="phantom_normalized/image_{case}.nii").cases)
+        list(make_data(images="phantom_normalized/image_{case}.nii").data.cases)
 
 
 def test_volumes_of_one_slice(make_data: MakeData, phantom_root: Path, tmp_path: Path) -> None:
@@ -180,11 +184,11 @@ def test_volumes_of_one_slice(make_data: MakeData, phantom_root: Path, tmp_path:
         if path.name.split(".")[0].endswith(("4", "5")):
             write_nifti(path, array[12:13].astype(np.float32), affine)
     data = make_data(root=root)
-    assert [case.case_id for case in data.train_cases] == ["4", "5", "6"]
+    assert [case.case_id for case in data.split.train_cases] == ["4", "5", "6"]
     assert data.episodes()[0].support_masks.sum() > 0
     with pytest.raises(InputError, match="no class of any training case spans 2 neighbouring"):
         make_data(root=root, exclude=[6], folds=[["1", "2", "3"]]).episodes()[0]
-    data.cases[3].pseudo_label.unlink()
+    data.data.cases[3].pseudo_label.unlink()
     with pytest.raises(InputError, match=r"image_4.*a single slice.*data\.exclude=\[4\]"):
         data.prepare_data()
 
@@ -199,7 +203,7 @@ def test_supervoxels_of_a_read_only_root_go_to_the_cache(
     settings = {"pseudo_labels": "supervoxels/{case}.nii.gz", "supervoxels": {"min_size": 200}}
     data = make_data(root=root, folds=[["1"]], **settings)
     data.prepare_data()
-    assert data.train_cases[0].pseudo_label.is_relative_to(tmp_path / "cache")
+    assert data.split.train_cases[0].pseudo_label.is_relative_to(tmp_path / "cache")
     assert data.episodes()[0].support_masks.sum() > 0
     assert set(root.rglob("*")) == before
 
@@ -223,9 +227,10 @@ def test_joined_data_sets_are_drawn_alike(make_data: MakeData, tmp_path: Path) -
     make_phantom(other_root, n_cases=6, seed=9, size=96)
     other = make_data(name="other", root=other_root, supervoxels={"min_size": 200})
     main = make_data()
-    joined = JoinedDataModule(
-        joined={"other": other}, name="both", root=main.root, images=main.layout.images,
-        labels=main.layout.labels, pseudo_labels=main.layout.pseudo_labels, classes=main.classes,
+    joined = data_module(
+        joined={"other": other}, name="both", root=main.data.root, images=main.data.layout.images,
+        labels=main.data.layout.labels, pseudo_labels=main.data.layout.pseudo_labels,
+        classes=main.data.classes,
         n_folds=3, image_size=64, min_area=20, augmentation=None, cache_dir=tmp_path / "c",
     )  # fmt: skip
     joined.prepare_data()
@@ -244,7 +249,7 @@ def test_joined_data_sets_are_drawn_alike(make_data: MakeData, tmp_path: Path) -
         (source,) = {of_source[image.tobytes()] for image in images}  # all slices of one data set
         drawn.append(source)
     assert binomtest(sum(drawn), len(drawn)).pvalue > 0.05
-    assert [c.query.case_id for c in joined.evaluation_cases()] == ["1", "2"]
+    assert [c.query.case_id for c in joined.split.evaluation_cases()] == ["1", "2"]
 
 
 @pytest.mark.parametrize("name", ["chaost2", "sabs", "cmr", "prostate_mri", "chaos_ct", "phantom"])
@@ -255,11 +260,11 @@ def test_every_data_config_builds(name: str, tmp_path: Path) -> None:
         cfg = compose(overrides=[f"+data={name}", f"data.root={tmp_path}"])
     data = instantiate(cfg.data)
     assert isinstance(data, EpisodeDataModule)
-    assert {c for group in data.test_groups for c in group} <= set(data.classes)
-    if data.preparation is not None:
-        Preparation(**data.preparation)
+    assert {c for group in data.data.test_groups for c in group} <= set(data.data.classes)
+    if data.data.preparation is not None:
+        Preparation(**data.data.preparation)
     with pytest.raises(InputError, match=r"no images found.*data\.root"):
-        list(data.cases)
+        list(data.data.cases)
 
 
 def test_joined_config_builds(tmp_path: Path) -> None:
@@ -269,7 +274,22 @@ def test_joined_config_builds(tmp_path: Path) -> None:
                        f"data.joined.sabs.root={tmp_path}"]
         )  # fmt: skip
     data = instantiate(cfg.data)
-    assert isinstance(data, JoinedDataModule)
-    assert data.joined["sabs"].fold == 2
-    assert data.joined["sabs"].supervoxels.min_size == 5000
-    assert data.joined["sabs"].layout.pseudo_labels.startswith("supervoxels_5000/")
+    (sabs,) = data.joined
+    assert sabs.split.choice.fold == 2
+    assert sabs.data.supervoxels.min_size == 5000
+    assert sabs.data.layout.pseudo_labels.startswith("supervoxels_5000/")
+
+
+def test_a_misspelt_setting_is_named(make_data: MakeData) -> None:
+    with pytest.raises(InputError, match=r"data\.n_shots is no setting.*did you mean data\.n_shot"):
+        make_data(n_shots=2)
+
+
+def test_a_description_is_read_without_a_data_module(tmp_path: Path) -> None:
+    with initialize_config_module("gmrd.conf", version_base="1.3"):
+        cfg = compose(overrides=["+data=sabs", f"data.root={tmp_path}", "data.folds=[[a],[3]]",
+                                 "data.supervoxels.min_size=700"])  # fmt: skip
+    data = read_description(plain(cfg.data))
+    assert (data.root, data.folds) == (tmp_path, [["a"], ["3"]])
+    assert data.layout.pseudo_labels == "supervoxels_700/superpix-MIDDLE_{case}.nii.gz"
+    assert data.classes[6] == "liver"

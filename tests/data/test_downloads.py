@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
 
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.build import plain, read_description
+from gmrd.data.description import DatasetDescription
 from gmrd.data.phantom import make_phantom_volume
 from helpers import raw_data
 from helpers.commands import RunHere
@@ -152,16 +152,14 @@ def test_layout(
     assert "nothing to do" in capsys.readouterr().out
 
 
-def _data_set(name: str, root: Path) -> EpisodeDataModule:
+def _data_set(name: str, root: Path) -> DatasetDescription:
     with initialize_config_module("gmrd.conf", version_base="1.3"):
         cfg = compose("prepare", [f"data={name}", f"root={root}"])
-    data = instantiate(cfg.data)
-    assert isinstance(data, EpisodeDataModule)
-    return data
+    return read_description(plain(cfg.data))
 
 
 def _check_against_published(
-    download: Download, data: EpisodeDataModule, root: Path, case_id: str, pixels: Pixels
+    download: Download, data: DatasetDescription, root: Path, case_id: str, pixels: Pixels
 ) -> None:
     image, label = (a[:, ::-1] for a in pixels) if download.reversed_rows else pixels
     expected = download.publish(image, label, download.spacing)

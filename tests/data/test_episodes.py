@@ -140,13 +140,13 @@ def test_volumes_and_classes_are_drawn_evenly(make_data: MakeData) -> None:
 def test_held_out_supervoxels_are_in_no_training_episode(make_data: MakeData) -> None:
     data = make_data(held_out_fraction=0.3)
     train, validation = data.episodes(), data.episodes(validation=True)
-    for case in range(len(data.train_cases)):
+    for case in range(len(data.split.train_cases)):
         seen = set(train.sources[0].open(case, length=2, validation=False)[1].labels)
         held = set(validation.sources[0].open(case, length=2, validation=True)[1].labels)
         assert seen
         assert held
         assert not seen & held
-    tested = {case.case_id for case in data.test_cases}
+    tested = {case.case_id for case in data.split.test_cases}
     assert not tested & {case.case_id for case in validation.sources[0].volumes.data}
     assert same(validation[0], data.episodes(validation=True)[0])
     n = [int(held_out(str(case), 1000, 0.2).sum()) for case in range(20)]
@@ -184,8 +184,8 @@ def test_a_volume_without_valid_supervoxel_is_passed_over(
 ) -> None:
     empty = tmp_path / "supervoxels"
     data = make_data()
-    kept = data.train_cases[0].case_id
-    for case in data.train_cases:
+    kept = data.split.train_cases[0].case_id
+    for case in data.split.train_cases:
         labels, affine = read(case.pseudo_label)
         labels = labels if case.case_id == kept else np.zeros_like(labels)
         write_nifti(empty / case.pseudo_label.name, labels.astype(np.int32), affine)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
 
 from gmrd.cli.inspect import inspect
 from gmrd.cli.prepare import prepare
+from gmrd.data.build import plain, read_split
 from gmrd.data.phantom import make_phantom_volume
 from gmrd.io.nifti_writer import write_nifti
 from helpers.scans import read
@@ -33,11 +33,12 @@ def test_worked_example(tmp_path: Path) -> None:
     with initialize_config_module("gmrd.conf", version_base="1.3"):
         overrides = [f"hydra.searchpath=[file://{configs}]", "data=knees", f"root={tmp_path / 'k'}"]
         cfg = compose("prepare", [*overrides, f"data.cache_dir={tmp_path / 'cache'}"])
-    data = instantiate(cfg.data)
+    split = read_split(plain(cfg.data))
+    data = split.data
     assert prepare(data, tmp_path / "download") == 3
     assert [case.case_id for case in data.cases] == ["a", "b", "c"]
     assert data.cases[0].pseudo_label.is_file()
-    query = next(iter(data.evaluation_cases())).query
+    query = next(iter(split.evaluation_cases())).query
     assert query.image.shape[1:] == (256, 256)
     changed = [f.what for f in inspect(data, None)[1] if "since it was prepared" in f.what]
     assert not changed

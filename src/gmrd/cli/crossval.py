@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
 from gmrd.cli.console import command
+from gmrd.data.build import plain, read_split
 from gmrd.errors import InputError
 from gmrd.evaluation.gather import gather
 from gmrd.evaluation.jobs import Job, run_jobs
@@ -66,7 +66,7 @@ def refuse_early(cfg: DictConfig, overrides: list[str]) -> None:
             )
     for settings in filter(None, (cfg.data, cfg.evaluation_data)):
         for fold in cfg.folds:
-            _ = instantiate(settings, fold=fold).test_cases
+            _ = read_split({**plain(settings), "fold": fold}).test_cases
 
 
 @command("crossval")

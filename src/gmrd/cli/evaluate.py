@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from gmrd.cli.console import command
+from gmrd.data.build import plain, read_split
 from gmrd.evaluation.about import record_of
 from gmrd.evaluation.fold import score_fold
 from gmrd.evaluation.settings import EvaluationSettings
@@ -21,10 +21,10 @@ from gmrd.training.tracking import save_config
 def main(cfg: DictConfig) -> float:
     """Console entry point."""
     module = load_module(cfg.ckpt_path)
-    datamodule = instantiate(cfg.data)
-    refuse_what_was_seen(cfg.ckpt_path, record_of(module), datamodule)
+    split = read_split(plain(cfg.data))
+    refuse_what_was_seen(cfg.ckpt_path, record_of(module), split)
     output_dir = Path(HydraConfig.get().runtime.output_dir)
     save_config(cfg, output_dir)
     settings = EvaluationSettings.from_config(cfg)
     steps = steps_of(Path(cfg.ckpt_path))
-    return score_fold(module, datamodule, settings, output_dir, steps=steps)["test/dice"]
+    return score_fold(module, split, settings, output_dir, steps=steps)["test/dice"]

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -15,10 +14,11 @@ from rich.progress import track
 from rich.table import Table
 
 from gmrd.cli.console import command
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.build import plain, read_description
+from gmrd.data.description import DatasetDescription
 from gmrd.data.inspection.dataset import compare_cases, count_cases, inspect_cases
 from gmrd.data.inspection.findings import Finding, Portrait
-from gmrd.viz.sheet import contact_sheet
+from gmrd.viz.sheet import Tile, contact_sheet
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -26,26 +26,48 @@ console = Console()
 
 
 def inspect(
-    data: EpisodeDataModule, sheet: Path | None, *, n_jobs: int = 1
+    data: DatasetDescription,
+    sheet: Path | None,
+    *,
+    min_area: float = 200.0,
+    n_jobs: int = 1,
 ) -> tuple[list[Portrait], list[Finding]]:
     """Inspect a data set, print what was found and draw the contact sheet.
+
+    Args:
+        data: The data set.
+        sheet: File of the contact sheet; None for none.
+        min_area: Least area that an episode takes, in pixels.
+        n_jobs: Cases at the same time.
 
     Returns:
         The cases' portraits and all findings, the gravest first.
     """
-    found = inspect_cases(data, n_jobs=n_jobs)
+    found = inspect_cases(data, min_area=min_area, n_jobs=n_jobs)
     portraits = list(track(found, "Inspecting", count_cases(data), console=console))
     findings = [f for p in portraits for f in p.findings] + compare_cases(data, portraits)
     findings.sort(key=lambda f: list(STYLES).index(f.severity))
     console.print(overview(data, portraits))
     report(findings)
     if sheet is not None:
-        contact_sheet(sheet, portraits, data.classes)
+        contact_sheet(sheet, tiles(portraits), data.classes)
         console.print(f"Contact sheet: {sheet}", highlight=False, soft_wrap=True)
     return portraits, findings
 
 
-def overview(data: EpisodeDataModule, portraits: Sequence[Portrait]) -> Table:
+def tiles(portraits: Sequence[Portrait]) -> list[Tile]:
+    """The most labelled slice of every case that could be read; (!) marks what was found."""
+    found = []
+    for portrait in portraits:
+        if portrait.picture is not None:
+            worst = {finding.severity for finding in portrait.findings}
+            mark = " (!)" if worst & {"error", "warning"} else ""
+            title = f"{portrait.case_id}{mark}  {portrait.orientation}"
+            found.append(Tile(title, *portrait.picture))
+    return found
+
+
+def overview(data: DatasetDescription, portraits: Sequence[Portrait]) -> Table:
     """One row a case: geometry, supervoxels, and millilitres of every class."""
     title = f"{data.name}: {len(portraits)} cases in {data.root}"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -99,8 +121,12 @@ def _millilitres(portrait: Portrait, value: int) -> str:
 @command("inspect")
 def main(cfg: DictConfig) -> None:
     """Console entry point; the status is 1 if there are errors."""
-    data = instantiate(cfg.data)
-    _, findings = inspect(data, Path(cfg.sheet) if cfg.sheet else None, n_jobs=cfg.n_jobs)
+    _, findings = inspect(
+        read_description(plain(cfg.data)),
+        Path(cfg.sheet) if cfg.sheet else None,
+        min_area=float(cfg.data.min_area),
+        n_jobs=cfg.n_jobs,
+    )
     sys.exit(int(any(finding.severity == "error" for finding in findings)))
 
 

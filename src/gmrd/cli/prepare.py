@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
 from gmrd.cli.console import command
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.build import plain, read_description
+from gmrd.data.description import DatasetDescription
 from gmrd.data.prepare.runner import find_jobs, run_jobs, write_manifest
 from gmrd.data.prepare.settings import Preparation
 from gmrd.errors import InputError
@@ -18,7 +18,7 @@ from gmrd.errors import InputError
 console = Console()
 
 
-def prepare(data: EpisodeDataModule, source: Path, *, n_jobs: int = 1) -> int:
+def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
     """Prepare every case of ``source`` that is not up to date; returns how many that were.
 
     Args:
@@ -47,7 +47,7 @@ def prepare(data: EpisodeDataModule, source: Path, *, n_jobs: int = 1) -> int:
 @command("prepare")
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
-    data = instantiate(cfg.data, _convert_="all")
+    data = read_description(plain(cfg.data))
     n_due = prepare(data, Path(cfg.source), n_jobs=cfg.n_jobs)
     done = f"prepared {n_due} cases" if n_due else "nothing to do: all cases are up to date"
     console.print(f"{data.name}: {done}. Data root: {data.root}", highlight=False)

@@ -15,7 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gmrd.cli.console import command
-from gmrd.data.cases import CASE, Layout, find_cases
+from gmrd.data.build import plain, read_description
+from gmrd.data.cases import CASE, find_cases
+from gmrd.data.description import DatasetDescription
 from gmrd.data.supervoxel_files import Outcome, make_supervoxels
 from gmrd.errors import InputError
 from gmrd.supervoxels.workers import workers
@@ -63,46 +65,66 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
 
 def find_jobs(cfg: DictConfig) -> list[Job]:
     """The volumes of ``images``, or of the data set, with their places."""
-    if cfg.min_size is not None:
-        cfg.data.supervoxels.min_size = cfg.min_size  # names the data set's folder, too
-    if cfg.images is not None:
-        if cfg.out is None:
-            raise InputError("out is not set: add out=FOLDER, where the supervoxels are to go")
-        root, layout = Path(cfg.images), Layout(cfg.image_pattern, None, cfg.out_pattern)
-        if not root.is_dir():
-            raise InputError(f"images={cfg.images} is not a folder")
-        cases = find_cases(root, layout, how_to_get="Here, set images and image_pattern.")
-    elif cfg.data.root is None:
-        raise InputError(
-            f"no volumes named: add data.root=FOLDER (that holds {cfg.data.images}), or "
-            f"images=FOLDER out=FOLDER. {cfg.data.how_to_get}"
-        )
-    else:
-        root, layout = Path(cfg.data.root), Layout(cfg.data.images, None, cfg.data.pseudo_labels)
-        cases = find_cases(
-            root,
-            layout,
-            exclude=cfg.data.exclude,
-            n_cases=cfg.data.n_cases,
-            how_to_get=cfg.data.how_to_get,
-        )
-    out = Path(cfg.out) if cfg.out is not None else root
+    data = described(cfg)
+    cases = find_cases(
+        data.root,
+        data.layout,
+        exclude=data.exclude,
+        n_cases=data.n_cases,
+        how_to_get=data.how_to_get,
+    )
+    out = Path(cfg.out) if cfg.out is not None else data.root
     return [
         Job(
             case_id=case.case_id,
             image=case.image.absolute(),
-            target=(out / layout.pseudo_labels.replace(CASE, case.case_id)).absolute(),
+            target=(out / data.layout.pseudo_labels.replace(CASE, case.case_id)).absolute(),
             overlay=Path(cfg.overlays, f"{case.case_id}.png").absolute() if cfg.overlays else None,
         )
         for case in cases
     ]
 
 
+def described(cfg: DictConfig) -> DatasetDescription:
+    """The data set without its labels, or a plain folder as one.
+
+    Raises:
+        InputError: If neither is named.
+    """
+    section = {**plain(cfg.data), "labels": None, "supervoxels": read_parameters(cfg)}
+    if cfg.images is not None:
+        if cfg.out is None:
+            raise InputError("out is not set: add out=FOLDER, where the supervoxels are to go")
+        if not Path(cfg.images).is_dir():
+            raise InputError(f"images={cfg.images} is not a folder")
+        section |= {
+            "root": cfg.images,
+            "images": cfg.image_pattern,
+            "pseudo_labels": cfg.out_pattern,
+            "exclude": (),
+            "n_cases": None,
+            "how_to_get": "Here, set images and image_pattern.",
+        }
+    elif cfg.data.root is None:
+        raise InputError(
+            f"no volumes named: add data.root=FOLDER (that holds {cfg.data.images}), or "
+            f"images=FOLDER out=FOLDER. {cfg.data.how_to_get}"
+        )
+    elif cfg.min_size and str(cfg.data.supervoxels.min_size) in section["pseudo_labels"]:
+        raise InputError(
+            f"min_size={cfg.min_size}, but data.pseudo_labels={section['pseudo_labels']} names "
+            f"{cfg.data.supervoxels.min_size}: give data.supervoxels.min_size={cfg.min_size}, or "
+            "write {min_size} for the number"
+        )
+    return read_description(section)
+
+
 def read_parameters(cfg: DictConfig) -> dict[str, Any]:
-    """The parameters of :func:`gmrd.supervoxels.pseudo_labels`."""
+    """The command's parameters of :func:`gmrd.supervoxels.pseudo_labels`, or the data set's."""
     settings = cfg.data.supervoxels
+    min_size = cfg.min_size if cfg.min_size is not None else settings.min_size
     return {
-        "min_size": settings.min_size,
+        "min_size": min_size,
         "scale": float(cfg.scale if cfg.scale is not None else settings.get("scale", 1.0)),
         "sigma": float(cfg.sigma if cfg.sigma is not None else settings.get("sigma", 0.0)),
     }

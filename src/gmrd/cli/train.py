@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 
 from gmrd.cli.console import command, construct
+from gmrd.data.build import plain, read_split
 from gmrd.errors import InputError, refuse_below_one
 from gmrd.module import GMRDModule
 from gmrd.training.held_out import ScoreHeldOut, measured
@@ -43,7 +44,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
 def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDModule]:
     save_config(cfg, output_dir)
     datamodule = instantiate(cfg.data)
-    scored = instantiate(cfg.evaluation_data) if cfg.evaluation_data else datamodule
+    scored = read_split(plain(cfg.evaluation_data)) if cfg.evaluation_data else datamodule.split
     conclusion = ScoreHeldOut(cfg, scored, output_dir)
     module = construct("model", cfg.model)
     remember(cfg, module, datamodule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.split import Split
 from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.module import GMRDModule
 from gmrd.record import TrainingRecord
@@ -12,7 +12,7 @@ from gmrd.record import TrainingRecord
 
 def about(
     module: GMRDModule,
-    datamodule: EpisodeDataModule,
+    split: Split,
     settings: EvaluationSettings,
     steps: str | None,
 ) -> dict[str, object]:
@@ -20,21 +20,21 @@ def about(
 
     Args:
         module: what was scored; its record tells of the training.
-        datamodule: what it was scored on.
+        split: what it was scored on.
         settings: how it was scored.
         steps: how long the network was trained; None if that is not known.
     """
     record = record_of(module)
     return {
-        "data": datamodule.name,
+        "data": split.name,
         "trained_on": record.name if record else None,
-        "fold": datamodule.fold,
-        "setting": datamodule.setting,
+        "fold": split.choice.fold,
+        "setting": split.choice.setting,
         "protocol": settings.protocol,
         "chunks": settings.n_chunks,
-        "support": datamodule.support,
-        "exclusion": datamodule.exclusion if datamodule.setting == 2 else "none",
-        "group": datamodule.group,
+        "support": split.choice.support,
+        "exclusion": split.choice.exclusion if split.choice.setting == 2 else "none",
+        "group": split.choice.group,
         "variant": module.hparams["network"]["variant"],
         "backbone": module.hparams["network"].get("backbone"),
         "pretrained": (record.pretrained or "none") if record else None,
@@ -43,17 +43,17 @@ def about(
     }
 
 
-def decided_by(module: GMRDModule, datamodule: EpisodeDataModule) -> dict[str, object]:
+def decided_by(module: GMRDModule, split: Split) -> dict[str, object]:
     """All else that the scores depend on, fold, seed and group left out."""
     record = record_of(module)
     scored = {
-        "n_folds": datamodule.n_folds,
-        "fold_order": datamodule.fold_order,
-        "folds": datamodule.folds,
-        "n_cases": datamodule.n_cases,
-        "exclude": [str(case) for case in datamodule.exclude],
-        "n_shot": datamodule.n_shot,
-        "classes": list(datamodule.classes.values()),
+        "n_folds": split.data.n_folds,
+        "fold_order": split.data.fold_order,
+        "folds": split.data.folds,
+        "n_cases": split.data.n_cases,
+        "exclude": [str(case) for case in split.data.exclude],
+        "n_shot": split.choice.n_shot,
+        "classes": list(split.classes.values()),
     }
     return {
         "training": dict(record.settings) if record else {},

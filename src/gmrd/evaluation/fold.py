@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.split import Split
 from gmrd.errors import InputError
 from gmrd.evaluation.about import about, decided_by, record_of, steps_taken
 from gmrd.evaluation.evaluator import (
@@ -42,7 +42,7 @@ Watch = Callable[[EvaluationCase, NDArray[np.uint8], list[ScoredCase]], None]
 
 def score_fold(
     module: GMRDModule,
-    datamodule: EpisodeDataModule,
+    split: Split,
     settings: EvaluationSettings,
     output_dir: Path,
     *,
@@ -50,24 +50,24 @@ def score_fold(
     selected: str = "last",
     watch: Watch | None = None,
 ) -> dict[str, float]:
-    """Score a module on its data module's fold; print, write and return what came out.
+    """Score a module on the fold of a split; print, write and return what came out.
 
     Under ``output_dir`` there will be ``scores.csv``, ``summary.json``, a picture of each query
     case and, if the settings ask for them, the scored mask of every organ as NIfTI.
 
     Args:
         module: the trained network; a checkpoint's, or one that was trained just now.
-        datamodule: whose held-out cases are scored.
+        split: whose held-out cases are scored.
         settings: how they are scored.
         output_dir: where scores, pictures and predictions go.
         steps: how many the network was trained for; None if that is not known.
         selected: ``last``, or ``best`` for the weights that validated best within these steps.
         watch: told of every case.
     """
-    scores = _score_cases(module, datamodule, settings, output_dir, watch)
+    scores = _score_cases(module, split, settings, output_dir, watch)
     taken = steps_taken(steps, record_of(module), selected)
-    conditions = about(module, datamodule, settings, taken)
-    write_scores(scores, output_dir, about=conditions, decided_by=decided_by(module, datamodule))
+    conditions = about(module, split, settings, taken)
+    write_scores(scores, output_dir, about=conditions, decided_by=decided_by(module, split))
     console.print(rich_table(scores, ", ".join(f"{k} {v}" for k, v in conditions.items())))
     console.print(f"Scores, pictures and predictions: {output_dir}")
     return _metrics(scores)
@@ -75,26 +75,26 @@ def score_fold(
 
 def _score_cases(
     module: GMRDModule,
-    datamodule: EpisodeDataModule,
+    split: Split,
     settings: EvaluationSettings,
     output_dir: Path,
     watch: Watch | None,
 ) -> list[ScoredCase]:
-    evaluator = evaluator_of(datamodule, settings)
+    evaluator = evaluator_of(split, settings)
     methods = _methods(module, with_baselines=settings.baselines)
     for network in methods.values():
         network.eval().to(evaluator.device)
     scores: list[ScoredCase] = []
-    found = evaluator.score(methods, datamodule.evaluation_cases())
-    n_queries = len(datamodule.evaluation_plan())
+    found = evaluator.score(methods, split.evaluation_cases())
+    n_queries = len(split.evaluation_plan())
     for case, by_method, of_case in track(found, "Scoring cases", n_queries, console=console):
         scores += of_case
         labels = as_label_map(by_method[TRAINED])
         if watch is not None:
             watch(case, labels, of_case)
         if settings.save_predictions:
-            _save_masks(output_dir, case, by_method[TRAINED], datamodule.classes)
-        _draw(output_dir, case, labels, datamodule)
+            _save_masks(output_dir, case, by_method[TRAINED], split.classes)
+        _draw(output_dir, case, labels, split)
     return scores
 
 
@@ -106,16 +106,14 @@ def _save_masks(
         save_prediction(path, case.query, probability)
 
 
-def _draw(
-    folder: Path, case: EvaluationCase, labels: NDArray[np.uint8], datamodule: EpisodeDataModule
-) -> None:
+def _draw(folder: Path, case: EvaluationCase, labels: NDArray[np.uint8], split: Split) -> None:
     assert case.query.label is not None  # the evaluator has scored it
     side_by_side(
         folder / "pictures" / f"case_{case.query.case_id}.png",
         case.query.image,
         {"truth": case.query.label, "prediction": labels},
-        {class_id: datamodule.classes[class_id] for class_id in case.supports},
-        title=f"{datamodule.name}, case {case.query.case_id}",
+        {class_id: split.classes[class_id] for class_id in case.supports},
+        title=f"{split.name}, case {case.query.case_id}",
     )
 
 
@@ -127,14 +125,14 @@ def _metrics(scores: Sequence[ScoredCase]) -> dict[str, float]:
     return named | {"test/dice": dice["mean"], "test/iou": iou["mean"]}
 
 
-def evaluator_of(datamodule: EpisodeDataModule, settings: EvaluationSettings) -> Evaluator:
-    """The evaluator of a data module that the settings describe.
+def evaluator_of(split: Split, settings: EvaluationSettings) -> Evaluator:
+    """The evaluator of a data set that the settings describe.
 
     Raises:
         InputError: settings that cannot be followed.
     """
     return Evaluator(
-        classes=datamodule.classes,
+        classes=split.classes,
         n_chunks=settings.n_chunks,
         protocol=settings.protocol,
         batch_size=settings.batch_size,

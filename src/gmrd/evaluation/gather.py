@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.build import plain, read_split
+from gmrd.data.split import Split
 from gmrd.errors import InputError
 from gmrd.evaluation import comparison
 from gmrd.evaluation.crossvalidation import FinishedRun, cross_validate, find_runs
@@ -73,17 +73,16 @@ def _prediction(run: FinishedRun, case: ScoredCase) -> Path:
     return prediction_path(run.folder, case.case_id, case.organ)
 
 
-def _scored_data(folder: Path) -> EpisodeDataModule:
+def _scored_data(folder: Path) -> Split:
     """The data that a run was scored on."""
     cfg: Any = OmegaConf.load(folder / "config.yaml")
-    data: EpisodeDataModule = instantiate(cfg.get("evaluation_data") or cfg.data)
-    return data
+    return read_split(plain(cfg.get("evaluation_data") or cfg.data))
 
 
-def _panel(data: EpisodeDataModule, run: FinishedRun, case: ScoredCase, title: str) -> Panel:
-    query = next(found for found in data.test_cases if found.case_id == case.case_id)
-    volume = data.volume(query)
-    class_id = next(key for key, name in data.classes.items() if name == case.organ)
+def _panel(split: Split, run: FinishedRun, case: ScoredCase, title: str) -> Panel:
+    query = next(found for found in split.test_cases if found.case_id == case.case_id)
+    volume = split.data.volume(query)
+    class_id = next(key for key, name in split.classes.items() if name == case.organ)
     prediction = read_scan(_prediction(run, case)).image
     title = f"{title}\nDice {100 * case.score.dice:.1f}"
     return panel(title, volume.image, volume.mask(class_id), prediction > 0, volume.affine)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.split import Split
 from gmrd.errors import InputError
 from gmrd.evaluation.fold import evaluator_of, score_fold
 from gmrd.evaluation.settings import EvaluationSettings
@@ -33,7 +34,7 @@ class ScoreHeldOut(Callback):
         InputError: settings of the evaluation that could not be followed in the end.
     """
 
-    def __init__(self, cfg: DictConfig, scored: EpisodeDataModule, output_dir: Path) -> None:
+    def __init__(self, cfg: DictConfig, scored: Split, output_dir: Path) -> None:
         self.cfg, self.scored, self.output_dir = cfg, scored, output_dir
         self._trained: GMRDModule | None = None
         if cfg.evaluate:
@@ -43,7 +44,8 @@ class ScoreHeldOut(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Send the configuration to the loggers."""
-        record_run(trainer.loggers, self.cfg, trainer.datamodule)  # type: ignore[attr-defined]
+        trained: EpisodeDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        record_run(trainer.loggers, self.cfg, trained.data)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the trained network, in which all processes take part."""

@@ -40,26 +40,27 @@ def remember(cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule)
 def _record(
     cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule
 ) -> TrainingRecord | None:
-    cases = datamodule.train_cases
+    split = datamodule.split
+    cases = split.train_cases
     if not cases:
         return None
     orientation, spacing, slice_shape = geometry_of(cases[0].image)
-    preparation = datamodule.preparation or {}
+    preparation = split.data.preparation or {}
     window, percentile = preparation.get("window"), preparation.get("clip_percentile")
-    joined: Mapping[str, EpisodeDataModule] = getattr(datamodule, "joined", {})
+    joined = [other.split for other in datamodule.joined]
     pretrained = cfg.model.network.get("pretrained")
     return TrainingRecord(
-        name=datamodule.name,
+        name=split.name,
         orientation=orientation,
         spacing=spacing,
         slice_shape=slice_shape,
         window=None if window is None else (float(window[0]), float(window[1])),
         clip_percentile=None if percentile is None else float(percentile),
         cases=tuple(case.case_id for case in cases),
-        joined={of.name: tuple(c.case_id for c in of.train_cases) for of in joined.values()},
-        fold=datamodule.fold,
-        setting=datamodule.setting,
-        group=datamodule.group,
+        joined={of.name: tuple(c.case_id for c in of.train_cases) for of in joined},
+        fold=split.choice.fold,
+        setting=split.choice.setting,
+        group=split.choice.group,
         seed=int(module.hparams["seed"]),
         variant=module.hparams["network"]["variant"],
         pretrained=None if pretrained is None else str(pretrained),

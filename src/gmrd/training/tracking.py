@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import LightningDataModule
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from gmrd.data.description import DatasetDescription
 from gmrd.evaluation.evaluator import EvaluationCase
 from gmrd.evaluation.scores import SCORES, ScoredCase
 from gmrd.io.atomic import replacing
@@ -85,7 +85,7 @@ def save_config(cfg: DictConfig, output_dir: Path) -> None:
 
 
 @rank_zero_only
-def record_run(loggers: Sequence[Logger], cfg: DictConfig, data: LightningDataModule) -> None:
+def record_run(loggers: Sequence[Logger], cfg: DictConfig, data: DatasetDescription) -> None:
     """Send the resolved configuration, and in wandb name the data as the run's input.
 
     The data set's artifact holds names and settings of the cases, never the volumes.
@@ -100,7 +100,7 @@ def record_run(loggers: Sequence[Logger], cfg: DictConfig, data: LightningDataMo
         about = {key: resolved["data"][key] for key in ("name", "fold", "setting", "exclusion")}
         artifact = wandb.Artifact(str(about["name"]), type="dataset", metadata=about)
         with artifact.new_file("cases.txt") as file:
-            file.write("\n".join(case.case_id for case in data.cases) + "\n")  # type: ignore[attr-defined]
+            file.write("\n".join(case.case_id for case in data.cases) + "\n")
         run = logger.experiment
         # wandb cannot mark an input while offline; the run then shows the data as its own output.
         (run.log_artifact if run.offline else run.use_artifact)(artifact)

@@ -11,7 +11,7 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from gmrd.data.cases import CASE, Case, Layout, case_paths, image_paths, swap_ending
-from gmrd.data.datamodule import EpisodeDataModule
+from gmrd.data.description import DatasetDescription
 from gmrd.data.inspection.case import CaseInspection
 from gmrd.data.inspection.findings import Finding, Portrait
 
@@ -19,7 +19,9 @@ MAX_SPACING_RATIO = 1.5
 """Voxel sizes of two cases that differ by more are worth a warning."""
 
 
-def inspect_cases(data: EpisodeDataModule, *, n_jobs: int = 1) -> Iterator[Portrait]:
+def inspect_cases(
+    data: DatasetDescription, *, min_area: float, n_jobs: int = 1
+) -> Iterator[Portrait]:
     """Inspect the cases one by one; those without a label too.
 
     Raises:
@@ -27,18 +29,18 @@ def inspect_cases(data: EpisodeDataModule, *, n_jobs: int = 1) -> Iterator[Portr
     """
     cases = _all_cases(data)
     inspections = [
-        CaseInspection(case, data.classes, data.label_values, data.supervoxels, data.min_area)
+        CaseInspection(case, data.classes, data.label_values, data.supervoxels, min_area)
         for case in cases
     ]
     yield from Parallel(n_jobs=n_jobs, return_as="generator")(delayed(i.run)() for i in inspections)
 
 
-def count_cases(data: EpisodeDataModule) -> int:
+def count_cases(data: DatasetDescription) -> int:
     """How many cases there are to inspect."""
     return len(case_paths(data.root, data.layout.images))
 
 
-def _all_cases(data: EpisodeDataModule) -> list[Case]:
+def _all_cases(data: DatasetDescription) -> list[Case]:
     """All cases, whether or not their labels exist: a missing label is a finding here."""
     layout = data.layout
     return [
@@ -52,7 +54,7 @@ def _all_cases(data: EpisodeDataModule) -> list[Case]:
     ]
 
 
-def compare_cases(data: EpisodeDataModule, portraits: Sequence[Portrait]) -> list[Finding]:
+def compare_cases(data: DatasetDescription, portraits: Sequence[Portrait]) -> list[Finding]:
     """Findings that concern the whole data set."""
     return [
         *_labels_without_image(data.root, data.layout),
@@ -204,7 +206,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _too_few(data: EpisodeDataModule, portraits: Sequence[Portrait]) -> Iterator[Finding]:
+def _too_few(data: DatasetDescription, portraits: Sequence[Portrait]) -> Iterator[Finding]:
     if data.folds is None and len(portraits) < data.n_folds:
         yield Finding(
             "error",

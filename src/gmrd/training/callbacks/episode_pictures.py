@@ -63,7 +63,7 @@ class EpisodePictures(Callback):
             return
         if self._episode is None:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
-            self._episode = data.episodes(validation=data.n_validation_episodes > 0)[0]
+            self._episode = data.episodes(validation=data.settings.n_validation_episodes > 0)[0]
         for name, path in self.draw(module, self._episode, step).items():
             log_picture(trainer, f"pictures/{name}", path, step)
 

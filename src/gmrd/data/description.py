@@ -1,0 +1,117 @@
+"""What a data set is, apart from what is done with it: files, classes, folds, preparation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmrd.data.cases import Case, Layout, find_cases
+from gmrd.data.protocol import FoldOrder, fold_cases
+from gmrd.data.pseudo_labels import Supervoxels, writable_root
+from gmrd.data.volume import Volume, load_volume
+from gmrd.errors import InputError
+
+
+def default_cache_dir() -> Path:
+    """``$GMRD_CACHE``, or ``~/.cache/gmrd``."""
+    return Path(os.environ.get("GMRD_CACHE") or Path.home() / ".cache" / "gmrd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetDescription:
+    """The files, classes and folds of one data set; its YAML file says them.
+
+    Attributes:
+        name: Name of the data set.
+        root: Folder that holds it.
+        layout: Where images, labels and supervoxels lie below the root.
+        classes: Name of every class by its id in the labels.
+        test_groups: The groups of classes that Setting 2 tests, one training for each.
+        label_values: Class id of each value in the label files, where the two differ.
+        supervoxels: Settings of supervoxels that are missing, see ``gmrd-supervoxels``.
+        how_to_get: Sentence on where the data comes from, shown when it is missing.
+        n_folds: Number of folds.
+        fold_order: ``published`` or ``ordered``, see :func:`gmrd.data.protocol.fold_cases`.
+        folds: The folds' case ids, in place of the rule.
+        n_cases: Use only the first cases.
+        exclude: Ids of cases to leave out.
+        cache_dir: Folder for prepared arrays.
+        check_geometry: Refuse labels that lie elsewhere than their image.
+        preparation: Settings of ``gmrd-prepare``; its folder patterns and steps.
+    """
+
+    name: str
+    root: Path
+    layout: Layout
+    classes: Mapping[int, str]
+    test_groups: Sequence[Sequence[int]] = ()
+    label_values: Mapping[int, int] = field(default_factory=dict)
+    supervoxels: Supervoxels = field(default_factory=Supervoxels)
+    how_to_get: str = ""
+    n_folds: int = 5
+    fold_order: FoldOrder = "published"
+    folds: Sequence[Sequence[str]] | None = None
+    n_cases: int | None = None
+    exclude: Sequence[str | int] = ()
+    cache_dir: Path = field(default_factory=default_cache_dir)
+    check_geometry: bool = True
+    preparation: Mapping[str, Any] | None = None
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """All cases in numeric order.
+
+        Raises:
+            InputError: If there are none, or one lacks its label.
+        """
+        return find_cases(
+            self.root,
+            self.layout,
+            computed_root=writable_root(self.root, self.cache_dir),
+            exclude=self.exclude,
+            n_cases=self.n_cases,
+            how_to_get=self.how_to_get,
+        )
+
+    def fold(self, number: int) -> list[Case]:
+        """The cases of a fold, in its order.
+
+        Raises:
+            InputError: If there is no such fold, or it names a case that does not exist.
+        """
+        by_id = {case.case_id: case for case in self.cases}
+        if self.folds is None:
+            ids = fold_cases(list(by_id), number, n_folds=self.n_folds, order=self.fold_order)
+        elif 0 <= number < len(self.folds):
+            ids = list(self.folds[number])
+        else:
+            raise InputError(f"fold={number} is out of range: data.folds has {len(self.folds)}")
+        unknown = [case_id for case_id in ids if case_id not in by_id]
+        if unknown:
+            raise InputError(f"data.folds names cases that were not found: {unknown}")
+        return [by_id[case_id] for case_id in ids]
+
+    def volume(self, case: Case) -> Volume:
+        """A case's volume, z-scored, with its label; the last few stay in memory."""
+        return _volume(case, tuple(self.label_values.items()), self.check_geometry)
+
+    def classes_in(self, case: Case) -> frozenset[int]:
+        """The values of a case's label; none where it has no label."""
+        return _present(case, tuple(self.label_values.items()), self.check_geometry)
+
+
+@lru_cache(maxsize=8)
+def _volume(case: Case, label_values: tuple[tuple[int, int], ...], check: bool) -> Volume:
+    return load_volume(case, label_values=dict(label_values), check_geometry=check)
+
+
+@lru_cache(maxsize=512)
+def _present(case: Case, label_values: tuple[tuple[int, int], ...], check: bool) -> frozenset[int]:
+    label = _volume(case, label_values, check).label
+    return frozenset() if label is None else frozenset(np.unique(label).tolist())

@@ -1,4 +1,4 @@
-"""Imports flow one way: cli → module, data, callbacks → nn, losses, metrics → types."""
+"""Imports flow one way; a room may import what is listed for it and nothing else of the package."""
 
 from __future__ import annotations
 
@@ -58,5 +58,58 @@ def test_a_layer_imports_nothing_above_it(layer: str) -> None:
         for name in imports(file)
         for banned in FORBIDDEN[layer]
         if name == banned.rstrip(".") or name.startswith(banned.rstrip(".") + ".")
+    ]
+    assert not wrong
+
+
+ROOTS = {"types", "errors", "record"}
+"""What every room may import; they import nothing but each other."""
+
+PICTURES = {"viz", "io"}
+METHOD = {"nn", "losses", "metrics", "inference", "module", "components", "weights"}
+
+ALLOWED: dict[str, set[str]] = {
+    "types": set(),
+    "errors": set(),
+    "record": set(),
+    "weights": set(),
+    "components": set(),
+    "nn": {"components"},
+    "losses": {"nn"},
+    "metrics": set(),
+    "inference": set(),
+    "supervoxels": set(),
+    "io": set(),
+    "viz": {"io"},
+    "data": {"supervoxels", *PICTURES},
+    "module": METHOD - {"inference"},
+    "matching": METHOD | {"io"},
+    "evaluation": METHOD | PICTURES | {"data"},
+    "training": METHOD | PICTURES | {"data", "evaluation"},
+    "predict": METHOD | PICTURES | {"data", "matching"},
+    "cli": METHOD
+    | PICTURES
+    | {"data", "supervoxels", "matching", "evaluation", "training", "predict"},
+    "__init__": {"predict"},  # segment(), the package's one function
+}
+"""Rooms of the package by name: a folder, or a module at the top."""
+
+
+def rooms() -> list[str]:
+    places = (p for p in SOURCE.iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file())
+    return sorted(place.stem for place in places)
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_a_room_imports_only_what_is_listed_for_it(room: str) -> None:
+    assert room in ALLOWED, f"{room} is new: say in ALLOWED what it may import"
+    place = SOURCE / room
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [SOURCE / f"{room}.py"]
+    allowed = ALLOWED[room] | ROOTS | {room}
+    wrong = [
+        f"{file.relative_to(SOURCE)} imports {name}"
+        for file in files
+        for name in imports(file)
+        if name.startswith("gmrd.") and name.split(".")[1] not in allowed
     ]
     assert not wrong

@@ -71,6 +71,28 @@ class TrainingGeometry:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """How a scan's axes are permuted and flipped, and back: nibabel's orientation transforms."""
+
+    there: Num[np.ndarray, "3 2"]
+    back: Num[np.ndarray, "3 2"]
+
+    @classmethod
+    def between(cls, start: Num[np.ndarray, "3 2"], end: Num[np.ndarray, "3 2"]) -> Turn:
+        """From one orientation, as nibabel describes them, to another."""
+        transform = nib.orientations.ornt_transform
+        return cls(transform(start, end), transform(end, start))
+
+    def sizes(self, scan: Scan) -> tuple[tuple[float, float, float], tuple[int, int, int]]:
+        """Voxel size in mm and number of voxels, (z, y, x), of the turned scan."""
+        stored = scan.image.shape[::-1]
+        affine = scan.affine @ nib.orientations.inv_ornt_aff(self.there, stored)
+        empty = np.empty(stored, dtype=np.bool_)
+        z, y, x = nib.orientations.apply_orientation(empty, self.there).shape[::-1]
+        return spacing_of(affine), (z, y, x)
+
+
+@dataclass(frozen=True)
 class Grid:
     """A scan's voxels and the training slices that cover them.
 
@@ -89,21 +111,26 @@ class Grid:
     @classmethod
     def between(cls, scan: Scan, training: TrainingGeometry) -> Grid:
         """Lay the training's slices over a scan, centre on centre."""
-        start = nib.io_orientation(scan.affine)
-        end = nib.orientations.axcodes2ornt(training.orientation)
-        there = nib.orientations.ornt_transform(start, end)
-        back = nib.orientations.ornt_transform(end, start)
-        oriented = scan.affine @ nib.orientations.inv_ornt_aff(there, scan.image.shape[::-1])
-        lengths = nib.orientations.apply_orientation(
-            np.empty(scan.image.shape[::-1], dtype=np.bool_), there
-        ).shape[::-1]
-        own = spacing_of(oriented)
+        axes = nib.orientations.axcodes2ornt(training.orientation)
+        turn = Turn.between(nib.io_orientation(scan.affine), axes)
+        own, _ = turn.sizes(scan)
         thickness = training.spacing[0] if own[0] < THIN * training.spacing[0] else own[0]
-        spacing = (thickness, *training.spacing[1:])
-        counts = (max(1, round(lengths[0] * own[0] / thickness)), *training.slice_shape)
+        return cls.over(scan, turn, (thickness, *training.spacing[1:]), training.slice_shape)
+
+    @classmethod
+    def over(
+        cls,
+        scan: Scan,
+        turn: Turn,
+        spacing: tuple[float, float, float],
+        slice_shape: tuple[int, int],
+    ) -> Grid:
+        """Slices of this spacing (z, y, x) and shape over a turned scan, centre on centre."""
+        own, lengths = turn.sizes(scan)
+        counts = (max(1, round(lengths[0] * own[0] / spacing[0])), *slice_shape)
         axes = [Axis(*sizes) for sizes in zip(lengths, own, counts, spacing, strict=True)]
         return cls(
-            flips=(there, back),
+            flips=(turn.there, turn.back),
             to_slices=tuple(axis.resampling() for axis in axes),
             to_scan=tuple(axis.reversed().resampling() for axis in axes),
             spacing=spacing,

@@ -1,0 +1,1 @@
+"""Two scans without training: their features, aligned in space and matched position by position."""

@@ -1,0 +1,263 @@
+"""Where a query lies along a support, found from features: start, affine, smooth field.
+
+The start comes from the body's outline and from slices that resemble each other; several are
+tried. Each round then matches every position with all of the support's, as in coherent point
+drift (Myronenko and Song, 2010): a position's expected counterpart is the mean of the support's
+positions weighted by :func:`~gmrd.matching.kernel.resemblance` under the alignment so far, and
+counts by its cycle consistency (whether its counterparts lead back to it) and its sharpness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
+from scipy import ndimage
+from torch import Tensor
+
+from gmrd.matching.kernel import extended, resemblance
+from gmrd.matching.tokens import TokenGrid
+
+SCALES = np.geomspace(0.85, 1.18, 5)
+"""Of the query's height against the support's, that a start may have."""
+STEP_MM = 4.0
+LEAST_OVERLAP = 0.3
+"""Share of the shorter scan's slices that must lie along the other."""
+N_STARTS = 8
+APART_MM = 25.0
+"""Starts closer than this lead to the same end."""
+SHEET = 10
+"""Rows and columns of the box's features that slices are compared by."""
+
+# Deviations (across, in plane) of the prior, in mm, of every round: each looks a little closer.
+START_ROUNDS = ((35.0, 50.0), (30.0, 45.0), (25.0, 40.0))
+AFFINE_ROUNDS = ((30.0, 45.0), (27.0, 41.0), (24.0, 37.0))
+FIELD_ROUNDS = ((21.0, 33.0), (18.0, 29.0), (15.0, 25.0))
+CYCLE_MM = 15.0
+"""A round trip that ends so far away counts exp(-1/2)."""
+SPREAD_MM = 30.0
+"""So does a counterpart spread so widely."""
+FIELD_SMOOTHING = (18.0, 32.0)
+"""Deviations (across, in plane) of the field's smoothing in mm."""
+RIDGE_MM2 = 30.0
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A map from the query's millimetres to the support's.
+
+    Attributes:
+        matrix: affine part; (z, y, x, 1) to (z, y, x).
+        field: added to it, (slices, rows, columns, 3) in mm on a grid over the query.
+        similarity: mean log resemblance over the temperature, at most 0; higher is better.
+        consistency: share of positions whose counterparts lead back to them, 0 to 1.
+    """
+
+    matrix: Float32[Tensor, "3 4"]
+    field: Float32[Tensor, "z h w 3"]
+    similarity: float
+    consistency: float
+
+    def of(self, grid: TokenGrid, slices: Sequence[int] | None = None) -> Float32[Tensor, "..."]:
+        """Where the support shows what the query shows in every cell of ``grid``.
+
+        Args:
+            grid: cells of the query.
+            slices: which of the query's slices these are; None for all.
+        """
+        field = self.field if slices is None else self.field[list(slices)]
+        size = grid.tokens.shape[1:3]
+        moved = F.interpolate(
+            field.permute(0, 3, 1, 2), tuple(size), mode="bilinear", align_corners=False
+        )
+        return transformed(self.matrix, grid.positions()) + moved.permute(0, 2, 3, 1)
+
+
+def transformed(matrix: Float32[Tensor, "3 4"], positions: Float32[Tensor, "*n 3"]) -> Tensor:
+    """The affine map of positions in mm."""
+    return positions @ matrix[:, :3].T + matrix[:, 3]
+
+
+def align(query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box) -> Alignment:
+    """Align two scans.
+
+    Args:
+        query: coarse tokens, a cell every 8 pixels.
+        support: likewise.
+        query_box: edges (top, bottom, left, right) of the body in mm.
+        support_box: likewise.
+    """
+    rough = query.pooled(4), support.pooled(4)
+    tried = [
+        _drift(*rough, _from(matrix, rough[0]), START_ROUNDS)
+        for matrix in starts(query, support, query_box, support_box)
+    ]
+    best = max(tried, key=lambda alignment: alignment.similarity)
+    finer = query.pooled(2), support.pooled(2)
+    best = _drift(*finer, _from(best.matrix, finer[0]), AFFINE_ROUNDS)
+    return _drift(*finer, best, FIELD_ROUNDS, smooth_field=True)
+
+
+def starts(
+    query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box
+) -> list[Float32[Tensor, "3 4"]]:
+    """Where to begin: box on box in plane, and the best heights across, the best one first."""
+    plane = [_onto(query_box[i : i + 2], support_box[i : i + 2]) for i in (0, 2)]
+    alike = (_sheets(query, query_box) @ _sheets(support, support_box).T).numpy()
+    kept: list[tuple[float, float, float, float]] = []
+    middle = float(query.heights.mean())
+    for value, scale, offset in sorted(_heights(alike, query, support), reverse=True):
+        centre = scale * middle + offset
+        if all(abs(centre - other[3]) > APART_MM for other in kept):
+            kept.append((value, scale, offset, centre))
+        if len(kept) == N_STARTS:
+            break
+    found = []
+    for _, scale, offset, _ in kept or [(0.0, 1.0, 0.0, 0.0)]:
+        matrix = torch.zeros(3, 4)
+        for axis, (factor, shift) in enumerate(((scale, offset), *plane)):
+            matrix[axis, axis], matrix[axis, 3] = factor, shift
+        found.append(matrix)
+    return found
+
+
+def _onto(query: Sequence[float], support: Sequence[float]) -> tuple[float, float]:
+    scale = (support[1] - support[0]) / max(query[1] - query[0], 1e-6)
+    return scale, support[0] - scale * query[0]
+
+
+def _heights(
+    alike: Float[np.ndarray, "q s"], query: TokenGrid, support: TokenGrid
+) -> list[tuple[float, float, float]]:
+    """(value, scale, offset) of every way to lay the query's slices along the support's."""
+    n_query, n_support = alike.shape
+    own = query.heights.numpy()
+    step = _step(support)
+    length = step * n_support
+    found = []
+    for scale in SCALES:
+        reach = own[-1] * scale + step
+        for offset in np.arange(-reach, length, STEP_MM):
+            at = (own * scale + offset) / step
+            inside = np.flatnonzero((at > -0.5) & (at < n_support - 0.5))
+            if len(inside) < max(1, LEAST_OVERLAP * min(n_query, n_support)):
+                continue
+            place = np.clip(at[inside], 0, n_support - 1)
+            low = np.minimum(place.astype(int), max(n_support - 2, 0))
+            high, part = np.minimum(low + 1, n_support - 1), place - low
+            value = (alike[inside, low] * (1 - part) + alike[inside, high] * part).mean()
+            longest = min(n_query, length / max(_step(query) * scale, 1e-6))
+            found.append((value * math.sqrt(min(len(inside) / longest, 1.0)), scale, offset))
+    return found
+
+
+def _step(grid: TokenGrid) -> float:
+    return float(grid.heights[1] - grid.heights[0]) if len(grid.heights) > 1 else 1.0
+
+
+def _sheets(grid: TokenGrid, box: Box) -> Float32[Tensor, "z d"]:
+    """Every slice's features within the box as a unit vector, less the volume's mean."""
+    top, bottom, left, right = box
+    rows, columns = grid.tokens.shape[1:3]
+    along = torch.linspace(0.05, 0.95, SHEET)
+    y = (top + along * (bottom - top)) / (grid.cell * rows) * 2 - 1
+    x = (left + along * (right - left)) / (grid.cell * columns) * 2 - 1
+    places = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
+    smooth = F.avg_pool2d(grid.tokens.permute(0, 3, 1, 2), 3, 1, 1, count_include_pad=False)
+    sampled = F.grid_sample(smooth, places.expand(len(smooth), -1, -1, -1), align_corners=False)
+    sheets = sampled.flatten(1)
+    return F.normalize(sheets - sheets.mean(dim=0), dim=1)
+
+
+def _from(matrix: Float32[Tensor, "3 4"], query: TokenGrid) -> Alignment:
+    return Alignment(matrix, torch.zeros(*query.tokens.shape[:3], 3), -math.inf, 0.0)
+
+
+def _drift(
+    query: TokenGrid,
+    support: TokenGrid,
+    alignment: Alignment,
+    rounds: Sequence[tuple[float, float]],
+    *,
+    smooth_field: bool = False,
+) -> Alignment:
+    """Improve an alignment round by round: its affine part, or the field that is added to it."""
+    here, there = query.positions()[query.body], support.positions()[support.body]
+    centre = there.mean(dim=0)
+    for across, in_plane in rounds:
+        deviations = torch.tensor([across, in_plane, in_plane])
+        expected = transformed(alignment.matrix, here) + alignment.field[query.body]
+        weights = resemblance(
+            extended(query.tokens[query.body], expected - centre, deviations, query=True),
+            extended(support.tokens[support.body], there - centre, deviations, query=False),
+        )
+        counterpart, total, spread = _mean_positions(weights, there)
+        back, _, _ = _mean_positions(weights.T, here)
+        returned, _, _ = _mean_positions(weights, back)
+        cycle = torch.exp(-0.5 * ((returned - here) / CYCLE_MM).square().sum(dim=1))
+        trust = cycle * torch.exp(-0.5 * spread / SPREAD_MM**2)
+        if smooth_field:
+            residual = counterpart - transformed(alignment.matrix, here)
+            field = _smooth_field(query, residual, trust)
+            alignment = replace(alignment, field=field)
+        else:
+            alignment = replace(
+                alignment, matrix=_affine_fit(alignment.matrix, here, counterpart, trust)
+            )
+        alignment = replace(
+            alignment,
+            similarity=float(total.clamp(min=1e-30).log().mean()),
+            consistency=float(cycle.mean()),
+        )
+    return alignment
+
+
+def _mean_positions(
+    weights: Float32[Tensor, "n m"], positions: Float32[Tensor, "m 3"]
+) -> tuple[Float32[Tensor, "n 3"], Float32[Tensor, " n"], Float32[Tensor, " n"]]:
+    """Weighted means, the sums of the weights, and the variances about the means in mm²."""
+    square = positions.square().sum(dim=1, keepdim=True)
+    sums = weights @ torch.cat([positions, square, torch.ones_like(square)], dim=1)
+    total = sums[:, 4]
+    mean = sums[:, :4] / total.clamp(min=1e-30)[:, None]
+    return mean[:, :3], total, (mean[:, 3] - mean[:, :3].square().sum(dim=1)).clamp(min=0)
+
+
+def _affine_fit(
+    matrix: Float32[Tensor, "3 4"],
+    here: Float32[Tensor, "n 3"],
+    counterpart: Float32[Tensor, "n 3"],
+    trust: Float32[Tensor, " n"],
+) -> Float32[Tensor, "3 4"]:
+    """Ridge regression of what the affine map so far leaves over."""
+    weight = trust / trust.sum().clamp(min=1e-12)
+    centre = (here * weight[:, None]).sum(dim=0)
+    design = torch.cat([here - centre, torch.ones(len(here), 1)], dim=1)
+    weighted = design * weight[:, None]
+    ridge = torch.diag(torch.tensor([RIDGE_MM2] * 3 + [1e-6]))
+    residual = counterpart - transformed(matrix, here)
+    change = torch.linalg.solve(design.T @ weighted + ridge, weighted.T @ residual)
+    linear = matrix[:, :3] + change[:3].T
+    return torch.cat([linear, (matrix[:, 3] + change[3] - change[:3].T @ centre)[:, None]], dim=1)
+
+
+def _smooth_field(
+    query: TokenGrid, residual: Float32[Tensor, "n 3"], trust: Float32[Tensor, " n"]
+) -> Float32[Tensor, "z h w 3"]:
+    """Normalised Gaussian smoothing of what the affine map leaves over; 0 far from all trust."""
+    across, in_plane = FIELD_SMOOTHING
+    deviations = (across / _step(query), in_plane / query.cell, in_plane / query.cell)
+    weights = torch.zeros(query.body.shape)
+    weights[query.body] = trust
+    values = torch.zeros(*query.body.shape, 3)
+    values[query.body] = residual * trust[:, None]
+    total = ndimage.gaussian_filter(weights.numpy(), deviations, mode="constant")
+    summed = ndimage.gaussian_filter(values.numpy(), (*deviations, 0), mode="constant")
+    return torch.from_numpy(summed / (total[..., None] + 1e-3))

@@ -1,0 +1,116 @@
+"""Labels carried from annotated slices: every query position matched with the support's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from gmrd.matching.kernel import TEMPERATURE, extended, resemblance
+from gmrd.matching.tokens import TokenGrid
+
+REACH = 2.5
+"""Deviations of the prior beyond which nothing is matched."""
+BAND = 256
+"""Query positions matched at a time, in the order of their rows, so that windows are local."""
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A support's cells with the share of every organ in each.
+
+    Attributes:
+        grid: its tokens.
+        shares: organs along the last axis, 0 to 1.
+    """
+
+    grid: TokenGrid
+    shares: Float32[Tensor, "z h w k"]
+
+
+def shares(labels: Float32[Tensor, "z k y x"], cells: int) -> Float32[Tensor, "z h w k"]:
+    """Which share of a cell of ``cells`` × ``cells`` pixels each organ takes."""
+    return F.avg_pool2d(labels, cells).permute(0, 2, 3, 1).contiguous()
+
+
+def carry_labels(
+    query: TokenGrid,
+    where: Bool[Tensor, "z h w"],
+    supports: Sequence[tuple[Annotated, Float32[Tensor, "z h w 3"]]],
+    deviations: tuple[float, float],
+    temperature: float = TEMPERATURE,
+) -> Float32[Tensor, "z h w k"]:
+    """Expected labels of the query's cells; 0 where nothing is matched.
+
+    The positions of all supports compete for a query position, so the support that resembles
+    it most counts most.
+
+    Args:
+        query: the cells to label.
+        where: which of them.
+        supports: each with where it shows what the query's cells show (mm).
+        deviations: (across, in plane) of the prior in mm.
+        temperature: weight of a cosine.
+    """
+    n_organs = supports[0][0].shares.shape[-1]
+    sums = torch.zeros(*query.body.shape, n_organs + 1)
+    for annotated, expected in supports:
+        matcher = _Matcher(annotated, deviations, temperature)
+        for z in torch.nonzero(where.flatten(1).any(dim=1))[:, 0].tolist():
+            chosen = where[z]
+            sums[z][chosen] += matcher(query.tokens[z][chosen], expected[z][chosen])
+    return sums[..., :-1] / sums[..., -1:].clamp(min=1e-30)
+
+
+class _Matcher:
+    """A support laid out for matching: its cells as extended vectors, slice by slice."""
+
+    def __init__(
+        self, annotated: Annotated, deviations: tuple[float, float], temperature: float
+    ) -> None:
+        across, in_plane = deviations
+        grid, inside = annotated.grid, annotated.grid.body
+        self.reach, self.temperature = (REACH * across, REACH * in_plane), temperature
+        self.deviations = torch.tensor([across, in_plane, in_plane])
+        self.heights = grid.heights
+        self.first = torch.cat([torch.zeros(1), inside.flatten(1).sum(dim=1).cumsum(0)]).long()
+        self.positions = grid.positions()[inside]
+        self.centre = self.positions.mean(dim=0)
+        self.keys = extended(
+            grid.tokens[inside], self.positions - self.centre, self.deviations,
+            query=False, temperature=temperature,
+        )  # fmt: skip
+        ones = torch.ones(len(self.keys), 1)
+        self.values = torch.cat([annotated.shares[inside], ones], dim=1)
+
+    def __call__(
+        self, tokens: Float32[Tensor, "n c"], expected: Float32[Tensor, "n 3"]
+    ) -> Float32[Tensor, "n k1"]:
+        """Sums of the labels' weights, and of all weights, for query positions of a slice."""
+        found = torch.zeros(len(tokens), self.values.shape[1])
+        for band in torch.argsort(expected[:, 1]).split(BAND):
+            near = self._near(expected[band])
+            if len(near):
+                queries = extended(
+                    tokens[band], expected[band] - self.centre, self.deviations,
+                    query=True, temperature=self.temperature,
+                )  # fmt: skip
+                found[band] = resemblance(queries, self.keys[near]) @ self.values[near]
+        return found
+
+    def _near(self, expected: Float32[Tensor, "n 3"]) -> Tensor:
+        """Indices of the support's cells within the prior's reach of any of these positions."""
+        low, high = expected.min(dim=0).values, expected.max(dim=0).values
+        across, in_plane = self.reach
+        level = (self.heights >= low[0] - across) & (self.heights <= high[0] + across)
+        slices = torch.nonzero(level)[:, 0]
+        if not len(slices):
+            return slices
+        start, stop = int(self.first[slices[0]]), int(self.first[slices[-1] + 1])
+        plane = self.positions[start:stop, 1:]
+        near = ((plane >= low[1:] - in_plane) & (plane <= high[1:] + in_plane)).all(dim=1)
+        return start + torch.nonzero(near)[:, 0]

@@ -1,0 +1,45 @@
+"""How much two positions resemble each other: their features' cosine, and their distance.
+
+``exp(temperature · (cosine − 1) − ½ · Σ (difference / deviation)²)`` is one matrix product of
+extended vectors, so that no matrix of distances is ever made.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+TEMPERATURE = 25.0
+
+
+def extended(
+    tokens: Float32[Tensor, "n c"],
+    positions: Float32[Tensor, "n 3"],
+    deviations: Float32[Tensor, "3"],
+    *,
+    query: bool,
+    temperature: float = TEMPERATURE,
+) -> Float32[Tensor, "n e"]:
+    """Vectors whose products are the exponents of :func:`resemblance`.
+
+    Args:
+        tokens: unit vectors.
+        positions: (z, y, x) in mm; both sides must be measured from the same near point.
+        deviations: (z, y, x) in mm, of the prior that matches lie where they are expected.
+        query: which side of the product these are.
+        temperature: weight of the cosine.
+    """
+    scaled = positions / deviations
+    half = -0.5 * scaled.square().sum(dim=1, keepdim=True)
+    one = torch.ones_like(half)
+    if query:
+        return torch.cat([temperature * tokens, scaled, half - temperature, one], dim=1)
+    return torch.cat([tokens, scaled, one, half], dim=1)
+
+
+def resemblance(
+    query: Float32[Tensor, "n e"], support: Float32[Tensor, "m e"]
+) -> Float32[Tensor, "n m"]:
+    """Weight of every support position for every query position, at most 1."""
+    return (query @ support.T).exp_()

@@ -1,0 +1,52 @@
+"""From probabilities to a label map: which organ, whether at all, and which pieces of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int, UInt
+from scipy import ndimage
+
+THRESHOLD = 0.38
+"""Probability from which the most probable organ has a voxel. Below one half: what is matched
+softly spreads an organ's probability beyond its edge, and takes as much away within."""
+PIECE = 0.1
+"""Share of an organ that makes a piece of it one of its own."""
+TOUCHING = np.ones((3, 3, 3), dtype=bool)
+
+
+def most_probable(
+    probabilities: Mapping[int, Float32[np.ndarray, "z y x"]],
+    thresholds: Mapping[int, float] | None = None,
+) -> UInt[np.ndarray, "z y x"]:
+    """The label value of the most probable organ of each voxel, 0 below its threshold."""
+    shape = next(iter(probabilities.values())).shape
+    labels = np.zeros(shape, dtype=np.min_scalar_type(max(probabilities)))
+    best = np.zeros(shape, dtype=np.float32)
+    for value, probability in probabilities.items():
+        claimed = probability > best
+        best[claimed] = probability[claimed]
+        least = THRESHOLD if thresholds is None else thresholds[value]
+        labels[claimed] = np.where(probability[claimed] > least, value, 0)
+    return labels
+
+
+def keep_evident(
+    mask: Bool[np.ndarray, "z y x"],
+    probability: Float32[np.ndarray, "z y x"],
+    n_pieces: int,
+) -> Bool[np.ndarray, "z y x"]:
+    """The pieces with the most evidence, the sum of P⁴: a faint large one is not the organ."""
+    pieces, found = ndimage.label(mask, structure=TOUCHING)
+    if found <= n_pieces:
+        return mask
+    evidence = np.bincount(pieces[mask], weights=probability[mask].astype(np.float64) ** 4)
+    return np.asarray(np.isin(pieces, np.argsort(-evidence)[:n_pieces]) & mask)
+
+
+def count_pieces(mask: Bool[np.ndarray, "z y x"] | Int[np.ndarray, "z y x"]) -> int:
+    """How many pieces an annotated organ has, without crumbs; at least 1."""
+    pieces, _ = ndimage.label(mask, structure=TOUCHING)
+    sizes = np.bincount(pieces.ravel())[1:]
+    return max(1, int((sizes >= PIECE * sizes.sum()).sum()))

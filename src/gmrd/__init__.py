@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gmrd.errors import InputError
+    from gmrd.predict.options import Options
     from gmrd.predict.result import Segmentation
-    from gmrd.predict.segmentation import Options, Predictor, segment
+    from gmrd.predict.segmentation import Predictor, segment
 
-__all__ = ["Options", "Predictor", "Segmentation", "segment"]
+__all__ = ["InputError", "Options", "Predictor", "Segmentation", "segment"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gmrd.predict.matching import align_heights
 
 import gmrd
 from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
 from gmrd.predict.judgement import affinity_ratio, judge
-from gmrd.predict.matching import align_heights
 from helpers.scans import affine, ball
 
 from .test_segmentation import Pair

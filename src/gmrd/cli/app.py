@@ -14,7 +14,7 @@ console = Console()
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
     from gmrd.predict.app import serve
-    from gmrd.predict.segmentation import Options
+    from gmrd.predict.options import Options
 
     if cfg.host not in ("127.0.0.1", "localhost", "::1"):
         console.print(

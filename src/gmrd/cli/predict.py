@@ -86,22 +86,23 @@ def support_pairs(support: DictConfig) -> list[tuple[str, str]]:
 def table(record: dict[str, Any]) -> Table:
     """The organs of one scan, for the terminal."""
     rows = Table(title=f"{record['name']} ({record['seconds']:.1f} s)", title_justify="left")
-    for heading in ("organ", "label", "volume / ml", "affinity"):
+    for heading in ("organ", "label", "volume / ml", "est. Dice / %"):
         rows.add_column(heading, justify="left" if heading == "organ" else "right")
     for organ, volume in record["volumes_ml"].items():
-        affinity = record["affinity"][organ]
+        quality = record["estimated_dice"][organ]
         rows.add_row(
             organ,
             str(record["label_values"][organ]),
             f"{volume:.1f}",
-            "–" if affinity is None else f"{affinity:.2f}",
+            "–" if quality is None else f"{100 * quality:.0f}",
         )
     return rows
 
 
 def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]]) -> Predictor:
     from gmrd.predict.geometry import TrainingGeometry
-    from gmrd.predict.segmentation import Options, Predictor
+    from gmrd.predict.options import Options
+    from gmrd.predict.segmentation import Predictor
 
     geometry, intensity = cfg.get("geometry"), cfg.get("intensity")
     return Predictor(

@@ -169,7 +169,7 @@ def _sheets(grid: TokenGrid, box: Box) -> Float32[Tensor, "z d"]:
     along = torch.linspace(0.05, 0.95, SHEET)
     y = (top + along * (bottom - top)) / (grid.cell * rows) * 2 - 1
     x = (left + along * (right - left)) / (grid.cell * columns) * 2 - 1
-    places = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     smooth = F.avg_pool2d(grid.tokens.permute(0, 3, 1, 2), 3, 1, 1, count_include_pad=False)
     sampled = F.grid_sample(smooth, places.expand(len(smooth), -1, -1, -1), align_corners=False)
     sheets = sampled.flatten(1)

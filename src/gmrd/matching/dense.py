@@ -92,7 +92,7 @@ class _Matcher:
     ) -> Float32[Tensor, "n k1"]:
         """Sums of the labels' weights, and of all weights, for query positions of a slice."""
         found = torch.zeros(len(tokens), self.values.shape[1])
-        for band in torch.argsort(expected[:, 1]).split(BAND):
+        for band in torch.split(torch.argsort(expected[:, 1], stable=True), BAND):
             near = self._near(expected[band])
             if len(near):
                 queries = extended(

@@ -56,7 +56,7 @@ def inverse(
     """Where the query shows what each cell of the support shows (mm), by fixed-point iteration."""
     linear = torch.linalg.inv(alignment.matrix[:, :3])
     target = support.positions() - alignment.matrix[:, 3]
-    place = target @ linear.T
+    place: Tensor = target @ linear.T
     rows, columns = query.tokens.shape[1:3]
     sizes = torch.tensor([rows * query.cell, columns * query.cell])
     heights = query.heights
@@ -79,9 +79,7 @@ def inverse(
     return place
 
 
-def as_shares(
-    labels: Mapping[int, np.ndarray], cells: int
-) -> Float32[Tensor, "z h w k"]:
+def as_shares(labels: Mapping[int, np.ndarray], cells: int) -> Float32[Tensor, "z h w k"]:
     """Masks (z, y, x) by label value as shares of cells."""
     stacked = torch.from_numpy(np.stack([m.astype(np.float32) for m in labels.values()], axis=1))
     return F.avg_pool2d(stacked, cells).permute(0, 2, 3, 1).contiguous()

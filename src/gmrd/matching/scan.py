@@ -76,7 +76,7 @@ class WorkingScan:
             levels.append(encode_slices(encoder, large))
         progress("Encoding", len(images), len(images))
         joined = [torch.cat(level) for level in zip(*levels, strict=True)]
-        inside = as_tokens(joined, body[:, rows, columns])
+        inside = as_tokens(joined)
         tokens = torch.zeros(*body.shape, inside.shape[-1])
         tokens[:, rows, columns] = inside
         return TokenGrid(tokens, body, self.heights[slices], self.spacing[1] * cells)

@@ -61,7 +61,9 @@ class MatchingSupport:
         reach = 4 * ACROSS_MM
         near = (heights >= held.min() - reach) & (heights <= held.max() + reach)
         slices = torch.nonzero(near)[:, 0]
-        return self._annotated(self.scan.fine(self.encoder, slices, self.progress), STRIDE // 2, slices)
+        return self._annotated(
+            self.scan.fine(self.encoder, slices, self.progress), STRIDE // 2, slices
+        )
 
     @cached_property
     def n_pieces(self) -> list[int]:

@@ -53,16 +53,16 @@ class TokenGrid:
         return TokenGrid(self.tokens[slices], self.body[slices], self.heights[slices], self.cell)
 
 
-def as_tokens(
-    levels: Sequence[Float[Tensor, "z _ h w"]], body: Bool[Tensor, "z h w"]
-) -> Float32[Tensor, "z h w c"]:
-    """Feature levels joined: each a unit vector a cell, less its mean over the body.
+def as_tokens(levels: Sequence[Float[Tensor, "z _ h w"]]) -> Float32[Tensor, "z h w c"]:
+    """Feature levels joined: each a unit vector a cell, less its mean over the volume.
 
-    The mean says what a scan's modality and its borders look like, not what an organ does.
+    The mean says what all of a scan looks like, not what tells its organs apart. Air counts:
+    less the mean of the body alone, two of three abdominal pairs matched as well and the third
+    10 points of Dice worse.
     """
     joined = []
     for features, weight in zip(levels, LEVEL_WEIGHTS, strict=True):
         unit = F.normalize(features.permute(0, 2, 3, 1).float(), dim=-1)
-        unit = unit - unit[body].mean(dim=0)
-        joined.append(unit * (weight / unit[body].norm(dim=-1).mean().clamp(min=1e-6)))
+        unit = unit - unit.mean(dim=(0, 1, 2))
+        joined.append(unit * (weight / unit.norm(dim=-1).mean().clamp(min=1e-6)))
     return F.normalize(torch.cat(joined, dim=-1), dim=-1)

@@ -127,6 +127,6 @@ def encode_slices(
 ) -> list[Float[Tensor, "n c h8 w8"]]:
     """Both levels of grey slices, each repeated to three channels."""
     parts = [
-        encoder(batch[:, None].expand(-1, 3, -1, -1)) for batch in slices.split(batch_size)
+        encoder(batch[:, None].expand(-1, 3, -1, -1)) for batch in torch.split(slices, batch_size)
     ]
     return [torch.cat(level) for level in zip(*parts, strict=True)]

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gmrd.errors import InputError
+from gmrd.predict.options import Options
 from gmrd.predict.outputs import write_outputs
-from gmrd.predict.segmentation import Options, Predictor
+from gmrd.predict.segmentation import Predictor
 
 HEADING = """# gmrd
 One annotated scan in, the organ out in another. Scans are NIfTI, NRRD or MHA files, or a zip with

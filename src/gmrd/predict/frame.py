@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from gmrd.data.ranks import body_mask, ranks
 from gmrd.io.scan import Scan
@@ -46,10 +46,9 @@ class Frame:
         _, *spacing = support.spacing
         field = max(n * mm for n, mm in zip(support.image.shape[1:], spacing, strict=True))
         step = max(1, round(field / spacing[0] / SIDE_PX))
-        body = body_mask(support.image[:, ::step, ::step]).any(axis=0)
+        rows, columns = np.nonzero(np.any(body_mask(support.image[:, ::step, ::step]), axis=0))
         sides = [
-            np.ptp(np.flatnonzero(body.any(axis=axis))) * step * mm
-            for axis, mm in zip((1, 0), spacing, strict=True)
+            np.ptp(held) * step * mm for held, mm in zip((rows, columns), spacing, strict=True)
         ]
         return cls(support.affine, min(field, AIR * float(max(sides))) / SIDE_PX)
 
@@ -80,5 +79,5 @@ class Frame:
 
 
 def _directions(affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "3 3"]:
-    columns: Float32[np.ndarray, "3 3"] = affine[:3, :3]
+    columns = affine[:3, :3]
     return np.asarray(columns / np.linalg.norm(columns, axis=0))

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-from jaxtyping import Float, Float32
-from torch import Tensor
-
-from gmrd.inference import Chunk, resize
-from gmrd.nn.network import GMRD
-
-LOW_AFFINITY = 0.6
-LOW_SIMILARITY = 0.3
+LOW_DICE = 0.6
+"""An estimate below this is a finding."""
+LOW_SIMILARITY = 0.4
+INTERCEPT, SLOPE = 0.0, 1.0
 VOLUME_RATIO = 3.0
 LEAST_COVERED = 0.9
-SLICES_JUDGED = 4
 
 
 @dataclass(frozen=True)
@@ -32,33 +25,33 @@ def judge(
     *,
     volumes: Mapping[str, float],
     support_volumes: Mapping[str, float],
-    affinity: Mapping[str, float],
+    quality: Mapping[str, float],
     similarity: float,
     same_kind: bool,
     covered: float,
     known_geometry: bool,
-    packaged: bool,
+    skipped: Sequence[str],
 ) -> tuple[Finding, ...]:
     """All reasons to doubt a result, the gravest first.
 
     Args:
         volumes: ml of every organ found.
         support_volumes: ml of every organ annotated, on average.
-        affinity: of what was found with the annotated, 1 as in the support itself.
-        similarity: mean slice correlation of the query with the most similar support.
+        quality: estimated Dice of every organ; nan where nothing was found.
+        similarity: share of the query's places whose matches in the support lead back to them.
         same_kind: whether query and supports are all in Hounsfield units, or none is.
         covered: share of the query's brightness that the network's slices cover.
         known_geometry: whether the checkpoint told how its training scans lay.
-        packaged: whether the network is the packaged one.
+        skipped: names of organs too small to be looked for.
     """
-    found = [*_organ_findings(volumes, support_volumes, affinity)]
+    found = [*_organ_findings(volumes, support_volumes, quality)]
     if similarity < LOW_SIMILARITY:
         found.append(
             Finding(
                 "unlike_support",
-                f"The scan looks unlike every support (slice correlation {similarity:.2f}, below "
-                f"{LOW_SIMILARITY}): another body part, orientation or modality? "
-                "Use a support that was acquired like this scan.",
+                f"The scan looks unlike every support: {100 * similarity:.0f} % of its places are "
+                f"matched consistently, below {100 * LOW_SIMILARITY:.0f} %. Another body part, "
+                "orientation or modality? Use a support that was acquired like this scan.",
             )
         )
     if not same_kind:
@@ -85,12 +78,11 @@ def judge(
                 "geometry was taken for it. Set geometry.* if they differ.",
             )
         )
-    if packaged:
+    if skipped:
         found.append(
             Finding(
-                "phantom_network",
-                "This is the packaged network, trained on computer-made phantoms only: it shows "
-                "how the tool works. Train on real scans for anything else.",
+                "too_small",
+                f"{', '.join(skipped)}: annotated too small to be matched, and left out.",
             )
         )
     return tuple(found)
@@ -99,20 +91,19 @@ def judge(
 def _organ_findings(
     volumes: Mapping[str, float],
     support_volumes: Mapping[str, float],
-    affinity: Mapping[str, float],
+    quality: Mapping[str, float],
 ) -> list[Finding]:
     found = []
     for name, volume in volumes.items():
         if volume == 0:
             found.append(Finding("empty", f"No {name} was found at all."))
             continue
-        if not affinity[name] >= LOW_AFFINITY:
+        if quality[name] < LOW_DICE:
             found.append(
                 Finding(
-                    "low_affinity",
-                    f"What was marked as {name} resembles the annotated {name} little (affinity "
-                    f"{affinity[name]:.2f} of the support's own, below {LOW_AFFINITY}): the case "
-                    "looks out of distribution.",
+                    "low_quality",
+                    f"{name} is probably poor: its estimated Dice is {100 * quality[name]:.0f} %. "
+                    "What was found leads back to the annotated organ only in part.",
                 )
             )
         ratio = volume / support_volumes[name]
@@ -127,53 +118,6 @@ def _organ_findings(
     return found
 
 
-@torch.inference_mode()
-def affinity_ratio(
-    network: GMRD,
-    image: Float32[np.ndarray, "z y x"],
-    probability: Float32[np.ndarray, "z y x"],
-    chunks: Sequence[Chunk],
-) -> float:
-    """How much the found region resembles the annotated one, as 1 the annotated does itself.
-
-    Resemblance is the mean cosine of a region's features with the mean annotated feature; the
-    scale runs from the support's background (0) to its foreground (1). Only the slices with
-    most of the organ are looked at. Nan where nothing was found.
-    """
-    area = (probability > 0.5).sum(axis=(1, 2))
-    judged = [int(z) for z in np.argsort(-area, kind="stable")[:SLICES_JUDGED] if area[z] > 0]
-    ratios = []
-    for chunk in chunks:
-        slices = [z for z in judged if z in chunk.query_slices]
-        if not slices:
-            continue
-        support = _features(network, chunk.support_images)
-        inside = _small(network, chunk.support_masks)
-        mean = (support * inside[:, None]).sum((0, 2, 3)) / inside.sum().clamp(min=1e-6)
-        query = _features(network, torch.from_numpy(image[slices]))
-        found = _small(network, torch.from_numpy((probability[slices] > 0.5).astype(np.float32)))
-        low, high = _cosine(support, mean, 1 - inside), _cosine(support, mean, inside)
-        ratio = (_cosine(query, mean, found) - low) / max(high - low, 1e-6)
-        ratios += [ratio] * len(slices)
-    return float(np.mean(ratios)) if ratios else float("nan")
-
-
-def _features(network: GMRD, slices: Float[Tensor, "n h w"]) -> Float[Tensor, "n c hf wf"]:
-    device = next(network.parameters()).device
-    features: Tensor = network.encoder(resize(slices, network.image_size).to(device))
-    return features.float()
-
-
-def _small(network: GMRD, masks: Float[Tensor, "n h w"]) -> Float[Tensor, "n hf wf"]:
-    device = next(network.parameters()).device
-    side = network.image_size // 4
-    return torch.nn.functional.adaptive_avg_pool2d(masks[:, None], side)[:, 0].to(device)
-
-
-def _cosine(
-    features: Float[Tensor, "n c hf wf"],
-    mean: Float[Tensor, " c"],
-    weights: Float[Tensor, "n hf wf"],
-) -> float:
-    cosine = torch.nn.functional.cosine_similarity(features, mean[None, :, None, None], dim=1)
-    return float((cosine * weights).sum() / weights.sum().clamp(min=1e-6))
+def estimated_dice(reverse: float) -> float:
+    """An organ's expected Dice from the Dice of its support with what its finding leads back to."""
+    return min(1.0, max(0.0, INTERCEPT + SLOPE * reverse))

@@ -63,7 +63,7 @@ def record(found: Segmentation) -> dict[str, Any]:
         "spacing_xyz_mm": [round(v, 4) for v in found.scan.spacing[::-1]],
         "volumes_ml": {organ: round(v, 2) for organ, v in found.volumes_ml.items()},
         "label_values": {organ: value for value, organ in found.names.items()},
-        "affinity": {organ: _number(v) for organ, v in found.affinity.items()},
+        "estimated_dice": {organ: _number(v) for organ, v in found.quality.items()},
         "similarity": [_number(v) for v in found.similarity],
         "findings": [asdict(finding) for finding in found.findings],
         "seconds": round(found.seconds, 2),

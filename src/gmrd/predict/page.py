@@ -44,9 +44,10 @@ td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; }}
 <label>Slice <output id="number"></output><br>
 <input id="slice" type="range" min="0" max="{last}" value="{first}"></label>
 <label>Overlay<br><input id="opacity" type="range" min="0" max="100" value="40"></label>
-<table><tr><th>Organ</th><th>Label</th><th>Volume / ml</th><th>Affinity</th></tr>{rows}</table>
-<p>Slices from below, the patient's right on the left. Affinity compares what was found with what
-was annotated: 1 resembles it as the annotation does itself, 0 as the support's surroundings do.
+<table><tr><th>Organ</th><th>Label</th><th>Volume / ml</th>
+<th>Estimated Dice / %</th></tr>{rows}</table>
+<p>Slices from below, the patient's right on the left. The estimated Dice says how well
+the finding leads back to the annotated organ: look first at what is below 60 %.
 For research only; not a medical device.</p>
 <script>
 const slices = {slices};
@@ -94,11 +95,11 @@ def _extent(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> tupl
 
 
 def _row(found: Segmentation, value: int, name: str) -> str:
-    affinity = found.affinity[name]
+    quality = found.quality[name]
     return (
         f'<tr><td><span class="swatch" style="background:{colour_of(value)}"></span>{escape(name)}'
         f"</td><td>{value}</td><td>{found.volumes_ml[name]:.1f}</td>"
-        f"<td>{'–' if np.isnan(affinity) else f'{affinity:.2f}'}</td></tr>"
+        f"<td>{'–' if np.isnan(quality) else f'{100 * quality:.0f}'}</td></tr>"
     )
 
 

@@ -27,9 +27,9 @@ class Segmentation:
         names: label value to organ name.
         volumes_ml: organ name to volume in millilitres.
         findings: what speaks against trusting the result; empty if nothing does.
-        affinity: organ name to the affinity of what was found with the support, relative to
-            the support's with itself.
-        similarity: mean slice correlation of the query with each support once aligned.
+        quality: organ name to its estimated Dice, 0 to 1; nan where nothing was found.
+        similarity: for each support, the share of the query's places whose matches in it lead
+            back to them.
         seconds: time taken, without reading the files.
     """
 
@@ -39,7 +39,7 @@ class Segmentation:
     names: Mapping[int, str]
     volumes_ml: Mapping[str, float]
     findings: tuple[Finding, ...]
-    affinity: Mapping[str, float]
+    quality: Mapping[str, float]
     similarity: tuple[float, ...]
     seconds: float
 

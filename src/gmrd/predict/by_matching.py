@@ -1,0 +1,137 @@
+"""Organs by dense matching with the annotated scans: nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int, UInt
+
+from gmrd.errors import InputError
+from gmrd.io.scan import Scan
+from gmrd.matching.alignment import Alignment, align
+from gmrd.matching.dense import shares
+from gmrd.matching.labels import keep_evident, most_probable
+from gmrd.matching.reverse import reverse_dice
+from gmrd.matching.scan import Progress, WorkingScan, silent
+from gmrd.matching.segmenter import ACROSS_MM, IN_PLANE_PX, MatchingSupport, match
+from gmrd.nn.lite import STRIDE, lite_encoder
+from gmrd.predict.frame import Frame
+from gmrd.predict.geometry import Grid
+
+LEAST_CELLS = 0.5
+"""Cells of the fine grid that an organ must fill in all: less is no more than a speck."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A query on its working slices.
+
+    Attributes:
+        scan: the slices.
+        grid: the way between them and the query's voxels.
+    """
+
+    scan: WorkingScan
+    grid: Grid
+
+
+class MatchingMethod:
+    """Annotated scans, encoded once for any number of queries.
+
+    Args:
+        read: annotated scans with their label maps.
+        names: label value to organ name.
+        encoder: whose features are matched, see :func:`gmrd.nn.lite.lite_encoder`.
+
+    Attributes:
+        names: of the organs that are large enough to be matched.
+        skipped: names of those that are not.
+
+    Raises:
+        InputError: the encoder's weights are missing, or no organ is large enough.
+    """
+
+    def __init__(
+        self,
+        read: Sequence[tuple[Scan, Int[np.ndarray, "z y x"]]],
+        names: Mapping[int, str],
+        *,
+        encoder: str,
+        progress: Progress = silent,
+    ) -> None:
+        self.frame = Frame.of(read[0][0])
+        network = lite_encoder(encoder)
+        laid = [self._lay(scan, label, names) for scan, label in read]
+        areas = [masks.sum(axis=(0, 2, 3)) / (STRIDE // 2) ** 2 for _, masks in laid]
+        large = np.min(areas, axis=0) >= LEAST_CELLS
+        self.names = {v: n for (v, n), kept in zip(names.items(), large, strict=True) if kept}
+        self.skipped = [n for n, kept in zip(names.values(), large, strict=True) if not kept]
+        if not self.names:
+            raise InputError(
+                f"{read[0][0].source}: {', '.join(self.skipped)} is too small to be matched on "
+                f"pixels of {self.frame.pixel:.2g} mm: crop the scan to the organ's surroundings"
+            )
+        self.supports = [
+            MatchingSupport(scan, masks[:, large], network, progress) for scan, masks in laid
+        ]
+
+    def lay(self, scan: Scan) -> Laid:
+        """A query on working slices."""
+        return Laid(*self.frame.lay(scan))
+
+    def __call__(
+        self, query: Laid, progress: Progress = silent
+    ) -> tuple[dict[int, Float32[np.ndarray, "z y x"]], tuple[Alignment, ...]]:
+        """Every label's probability on the scan's voxels, and the alignments with the supports."""
+        matched = match(query.scan, self.supports, progress)
+        on_slices = matched.probabilities.transpose(1, 0, 2, 3)
+        return {
+            value: query.grid.scan(np.ascontiguousarray(probability))
+            for value, probability in zip(self.names, on_slices, strict=True)
+        }, matched.alignments
+
+    def align(self, query: Laid) -> tuple[Alignment, ...]:
+        """The alignments alone."""
+        coarse = query.scan.coarse(self.supports[0].encoder)
+        return tuple(
+            align(coarse, support.coarse.grid, query.scan.box(), support.scan.box())
+            for support in self.supports
+        )
+
+    def label_map(
+        self, probabilities: Mapping[int, Float32[np.ndarray, "z y x"]], *, pieces: bool
+    ) -> UInt[np.ndarray, "z y x"]:
+        """Labels by the most probable organ; with ``pieces``, as many of each as are annotated."""
+        labels = most_probable(probabilities)
+        for place, (value, probability) in enumerate(probabilities.items()):
+            mask = labels == value
+            n_pieces = max(support.n_pieces[place] for support in self.supports)
+            if pieces and mask.any():
+                labels[mask & ~keep_evident(mask, probability, n_pieces)] = 0
+        return labels
+
+    def reverse(
+        self, query: Laid, labels: UInt[np.ndarray, "z y x"], alignments: Sequence[Alignment]
+    ) -> dict[str, float]:
+        """Per organ, the best support's Dice with what the finding leads back to."""
+        masks = np.stack(
+            [query.grid.slices((labels == v).astype(np.float32)) for v in self.names], axis=1
+        )
+        found = shares(torch.from_numpy(masks), STRIDE)
+        coarse = query.scan.coarse(self.supports[0].encoder)
+        deviations = (ACROSS_MM, IN_PLANE_PX * self.frame.pixel)
+        scores = [
+            reverse_dice(support.coarse, coarse, found, alignment, deviations)
+            for support, alignment in zip(self.supports, alignments, strict=True)
+        ]
+        return dict(zip(self.names.values(), np.max(scores, axis=0).tolist(), strict=True))
+
+    def _lay(
+        self, scan: Scan, label: Int[np.ndarray, "z y x"], names: Mapping[int, str]
+    ) -> tuple[WorkingScan, Float32[np.ndarray, "z k y x"]]:
+        working, grid = self.frame.lay(scan)
+        masks = [grid.slices((label == value).astype(np.float32)) for value in names]
+        return working, np.stack(masks, axis=1)

@@ -1,4 +1,4 @@
-"""gmrd-predict with the packaged network, from files to files."""
+"""gmrd-predict with nothing trained, from files to files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def out(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "options.device=cpu",
     )
     assert result.returncode == 0, result.stderr
-    assert "packaged network" in result.stdout
+    assert "est. Dice" in result.stdout
     return folder
 
 
@@ -62,7 +62,7 @@ def test_it_leaves_what_it_promises_and_nothing_else(out: Path) -> None:
 
 
 def test_the_organ_is_found(out: Path, scans: Path) -> None:
-    """The packaged network has learnt something: far better than chance on a phantom."""
+    """Matched from one phantom to another."""
     found = np.asarray(nib.load(out / "image_2_seg.nii.gz").dataobj)
     true = np.asarray(nib.load(scans / "label_2.nii.gz").dataobj)
     assert set(np.unique(found)) <= {0, 1, 4}
@@ -70,7 +70,7 @@ def test_the_organ_is_found(out: Path, scans: Path) -> None:
         2 * ((found == v) & (true == v)).sum() / ((found == v).sum() + (true == v).sum())
         for v in (1, 4)
     ]
-    assert np.mean(dice) > 0.3
+    assert min(dice) > 0.6
 
 
 def test_the_summary_is_measured_on_the_files(out: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_summary_is_measured_on_the_files(out: Path) -> None:
     for organ, value in {"liver": 1, "spleen": 4}.items():
         expected = (np.asarray(labels.dataobj) == value).sum() * voxel_ml
         assert scan["volumes_ml"][organ] == pytest.approx(expected, abs=0.01)
-    assert "phantom_network" in {finding["kind"] for finding in scan["findings"]}
+    assert all(0 <= dice <= 1 for dice in scan["estimated_dice"].values())
     assert summary["about"]["settings"]["options"]["extent"] == "aligned"
 
 

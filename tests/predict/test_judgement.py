@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gmrd.predict.matching import align_heights
 
 import gmrd
 from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
-from gmrd.predict.judgement import affinity_ratio, judge
+from gmrd.predict.heights import align_heights
+from gmrd.predict.judgement import estimated_dice, judge
 from helpers.scans import affine, ball
 
 from .test_segmentation import Pair
@@ -20,12 +20,12 @@ from .test_segmentation import Pair
 SOUND: dict[str, Any] = {
     "volumes": {"liver": 1400.0},
     "support_volumes": {"liver": 1500.0},
-    "affinity": {"liver": 0.9},
+    "quality": {"liver": 0.9},
     "similarity": 0.7,
     "same_kind": True,
     "covered": 0.99,
     "known_geometry": True,
-    "packaged": False,
+    "skipped": [],
 }
 
 
@@ -36,14 +36,14 @@ def test_a_sound_result_is_not_doubted() -> None:
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
-        ({"volumes": {"liver": 0.0}, "affinity": {"liver": float("nan")}}, "empty", "No liver"),
-        ({"affinity": {"liver": 0.4}}, "low_affinity", "out of distribution"),
+        ({"volumes": {"liver": 0.0}, "quality": {"liver": float("nan")}}, "empty", "No liver"),
+        ({"quality": {"liver": 0.4}}, "low_quality", "estimated Dice is 40 %"),
         ({"volumes": {"liver": 400.0}}, "odd_volume", "400 ml, 0.27 times"),
-        ({"similarity": 0.1}, "unlike_support", "another body part"),
+        ({"similarity": 0.1}, "unlike_support", "Another body part"),
         ({"same_kind": False}, "other_modality", "CT beside MRI"),
         ({"covered": 0.7}, "outside_field", "30 %"),
         ({"known_geometry": False}, "unknown_training", "geometry"),
-        ({"packaged": True}, "phantom_network", "phantoms only"),
+        ({"skipped": ["duct"]}, "too_small", "duct"),
     ],
 )
 def test_each_reason_is_given(change: dict[str, Any], kind: str, words: str) -> None:
@@ -52,23 +52,11 @@ def test_each_reason_is_given(change: dict[str, Any], kind: str, words: str) -> 
     assert words in finding.text
 
 
-def test_the_support_resembles_itself(support: Pair, module: GMRDModule) -> None:
-    """Affinity is 1 for the annotated region and 0 for its surroundings, by construction."""
-    image, label = ball(1)
-    predictor = gmrd.Predictor(
-        [support], checkpoint=module, options=gmrd.Options(extent="all", n_support_slices=1)
-    )
-    laid = predictor.supports[0]
-    (chunk,) = predictor._chunks(1, [align_heights(laid.image, laid.image, 5.0, 5.0)])
-    z = 6
-    mask = np.zeros(image.shape, dtype=np.float32)
-    mask[z] = label[z]
-    network = module.network.eval()
-    own = affinity_ratio(network, laid.image, mask, [chunk])
-    mask[z] = 1 - label[z]
-    assert own == pytest.approx(1.0, abs=1e-3)
-    assert affinity_ratio(network, laid.image, mask, [chunk]) == pytest.approx(0.0, abs=1e-3)
-    assert np.isnan(affinity_ratio(network, laid.image, 0 * mask, [chunk]))
+def test_an_estimate_is_a_dice() -> None:
+    estimates = [estimated_dice(reverse) for reverse in np.linspace(0, 1, 11)]
+    assert estimates == sorted(estimates)
+    assert min(estimates) >= 0
+    assert max(estimates) <= 1
 
 
 def test_noise_is_called_unlike_the_support(support: Pair, module: GMRDModule) -> None:

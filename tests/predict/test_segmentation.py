@@ -138,8 +138,9 @@ def test_the_trainings_geometry_is_read_from_the_checkpoint(
         predictor = gmrd.Predictor([support], checkpoint=module)
     finally:
         del module.hparams["scans"]
-    assert predictor.geometry == TrainingGeometry("RAS", (5.0, 2.5, 2.5), (32, 32))
-    assert predictor.intensity.clip_top_percent == pytest.approx(0.5)
+    assert predictor.network is not None
+    assert predictor.network.geometry == TrainingGeometry("RAS", (5.0, 2.5, 2.5), (32, 32))
+    assert predictor.network.intensity.clip_top_percent == pytest.approx(0.5)
     kinds = {finding.kind for finding in before.findings}
     assert "unknown_training" in kinds
     assert "unknown_training" not in {f.kind for f in predictor(query).findings}
@@ -154,7 +155,7 @@ def test_a_slice_that_its_neighbours_contradict_is_doubted(
     def found(*_: object, **__: object) -> dict[int, torch.Tensor]:
         return {1: lonely}
 
-    monkeypatch.setattr("gmrd.predict.segmentation.segment_slices", found)
+    monkeypatch.setattr("gmrd.predict.by_network.segment_slices", found)
     query = Scan("b", ball(2)[0], affine())
     smooth = gmrd.segment([support], query, module)
     assert "empty" in {finding.kind for finding in smooth.findings}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from gmrd.cli.console import command
@@ -34,12 +34,14 @@ def main(cfg: DictConfig) -> None:
         raise InputError(f"format={cfg.format}: choose one of {', '.join(FORMATS)}")
     pairs = support_pairs(cfg.support)
     queries = find_queries(cfg.query, exclude=[file for pair in pairs for file in pair])
-    predictor = _predictor(cfg, pairs)
     out = Path(cfg.out)
-    records = [
-        _segment(predictor, query, out, cfg)
-        for query in track(queries, "Segmenting", console=console)
-    ]
+    with Progress(console=console, transient=True) as bar:
+        predictor = _predictor(cfg, pairs, Steps(bar))
+        scans = bar.add_task("Scans", total=len(queries))
+        records = []
+        for query in queries:
+            records.append(_segment(predictor, query, out, cfg))
+            bar.advance(scans)
     about = {
         "checkpoint": predictor.checkpoint,
         "support": [[str(image), str(label)] for image, label in pairs],
@@ -99,7 +101,19 @@ def table(record: dict[str, Any]) -> Table:
     return rows
 
 
-def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]]) -> Predictor:
+class Steps:
+    """Shows the step of a scan that is being done under the bar of all scans."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.task: TaskID = bar.add_task("Reading", total=None)
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """The progress of one step, see :data:`gmrd.matching.scan.Progress`."""
+        self.bar.update(self.task, description=step, completed=done, total=total)
+
+
+def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]], steps: Steps) -> Predictor:
     from gmrd.predict.geometry import TrainingGeometry
     from gmrd.predict.options import Options
     from gmrd.predict.segmentation import Predictor
@@ -111,6 +125,7 @@ def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]]) -> Predictor:
         names=organ_names(cfg.names),
         geometry=geometry and TrainingGeometry.from_record(geometry),
         intensity=intensity and intensity_of(intensity),
+        progress=steps,
         options=Options(**OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
     )
 

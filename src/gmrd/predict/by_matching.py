@@ -131,7 +131,7 @@ class MatchingMethod:
 
     def _lay(
         self, scan: Scan, label: Int[np.ndarray, "z y x"], names: Mapping[int, str]
-    ) -> tuple[WorkingScan, Float32[np.ndarray, "z k y x"]]:
+    ) -> tuple[WorkingScan, Float32[np.ndarray, "n k h w"]]:
         working, grid = self.frame.lay(scan)
         masks = [grid.slices((label == value).astype(np.float32)) for value in names]
         return working, np.stack(masks, axis=1)

@@ -15,6 +15,8 @@ from gmrd.predict.geometry import Grid, Turn
 
 SIDE_PX = 256
 """Pixels along the longer side of what is looked at."""
+LARGEST = 2.0
+"""Times that a scan's own pixels are enlarged at most: more shows nothing new."""
 AIR = 1.4
 """A field wider than this many times the body is looked at no wider than that."""
 SIDE_MULTIPLE = 32
@@ -41,7 +43,7 @@ class Frame:
         """The frame of a support.
 
         The pixel is a 256th of the longer side of a slice, or of 1.4 times the body's where
-        the field is wider.
+        the field is wider; at least half of the scan's own.
         """
         _, *spacing = support.spacing
         field = max(n * mm for n, mm in zip(support.image.shape[1:], spacing, strict=True))
@@ -50,7 +52,8 @@ class Frame:
         sides = [
             np.ptp(held) * step * mm for held, mm in zip((rows, columns), spacing, strict=True)
         ]
-        return cls(support.affine, min(field, AIR * float(max(sides))) / SIDE_PX)
+        pixel = min(field, AIR * float(max(sides))) / SIDE_PX
+        return cls(support.affine, max(pixel, min(spacing) / LARGEST))
 
     def lay(self, scan: Scan) -> tuple[WorkingScan, Grid]:
         """A scan on working slices, and the way between them and its voxels.

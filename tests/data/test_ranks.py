@@ -1,0 +1,50 @@
+"""Ranks within the body are the same for every scanner's scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmrd.data.ranks import body_mask, ranks
+from helpers.scans import ball
+
+IMAGE, _ = ball(1)
+
+
+@given(st.floats(0.01, 100), st.floats(-1000, 1000))
+def test_a_linear_change_of_intensities_changes_nothing(gain: float, offset: float) -> None:
+    image = np.round(IMAGE).astype(np.float32)
+    body = np.ones(image.shape, dtype=bool)
+    changed = (gain * image.astype(np.float64) + offset).astype(np.float32)
+    np.testing.assert_allclose(ranks(changed, body), ranks(image, body), atol=2e-3)
+
+
+def test_ranks_are_uniform_in_the_body_and_ordered() -> None:
+    body = body_mask(IMAGE)
+    found = ranks(IMAGE, body)
+    assert np.histogram(found[body], bins=4, range=(0, 1))[0] / body.sum() == pytest.approx(
+        0.25, abs=0.01
+    )
+    order = np.argsort(IMAGE.ravel())
+    assert (np.diff(found.ravel()[order]) >= 0).all()
+
+
+def test_a_bright_stomach_does_not_hide_the_fat() -> None:
+    """Air at 5, fat at 60, muscle at 200 and a lake at 3000: the body is all but the air."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1:1:160j, -1:1:160j]
+    radius = np.hypot(y / 0.8, x / 0.9)
+    slice_ = np.where(radius < 1, 60.0, 5.0)
+    slice_[radius < 0.8] = 200
+    slice_[np.hypot(y, x + 0.2) < 0.4] = 3000
+    image = (slice_[None] * rng.uniform(0.8, 1.2, (4, 160, 160))).astype(np.float32)
+    found, true = body_mask(image), np.broadcast_to(radius < 1, image.shape)
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.92
+    assert found[:, (radius < 1) & (radius > 0.8)].mean() > 0.99
+
+
+@pytest.mark.parametrize("image", [np.zeros((2, 8, 8)), np.full((1, 8, 8), 7.0)])
+def test_a_constant_volume_is_all_body(image: np.ndarray) -> None:
+    assert body_mask(image.astype(np.float32)).all()

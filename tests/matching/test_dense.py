@@ -1,0 +1,90 @@
+"""Labels are carried to where the support shows the same."""
+
+from __future__ import annotations
+
+import torch
+
+from gmrd.matching.alignment import align
+from gmrd.matching.dense import Annotated, carry_labels, shares
+from gmrd.matching.kernel import TEMPERATURE
+from gmrd.matching.reverse import inverse, reverse_dice
+from helpers.tokens import box, grid
+
+DEVIATIONS = (15.0, 35.0)
+
+
+def annotated() -> Annotated:
+    support = grid()
+    places = support.positions()
+    ball = ((places - torch.tensor([90.0, 150.0, 130.0])) / 45).square().sum(dim=-1) < 1
+    return Annotated(support, ball[..., None].float())
+
+
+def dice(probability: torch.Tensor, truth: torch.Tensor) -> float:
+    found, true = probability[..., 0] > 0.5, truth[..., 0] > 0.5
+    return float(2 * (found & true).sum() / (found.sum() + true.sum()))
+
+
+def test_a_scan_labels_itself() -> None:
+    support = annotated()
+    expected = support.grid.positions()
+    found = carry_labels(support.grid, support.grid.body, [(support, expected)], DEVIATIONS)
+    assert dice(found, support.shares) > 0.9
+
+
+def test_windows_and_bands_change_nothing() -> None:
+    """Against one product of all positions; what lies beyond the reach weighs e^-3 at most."""
+    support = annotated()
+    grid_, expected = support.grid, support.grid.positions()
+    found = carry_labels(grid_, grid_.body, [(support, expected)], DEVIATIONS)
+    here, places = grid_.tokens[grid_.body], expected[grid_.body]
+    chosen = torch.arange(0, len(here), 97)
+    far = (places[chosen][:, None] - places[None]) / torch.tensor([15.0, 35.0, 35.0])
+    logits = TEMPERATURE * (here[chosen] @ here.T - 1) - 0.5 * far.square().sum(dim=-1)
+    whole = torch.softmax(logits, dim=1) @ support.shares[grid_.body]
+    torch.testing.assert_close(found[grid_.body][chosen], whole, atol=0.03, rtol=0)
+
+
+def test_the_better_matching_support_counts_more() -> None:
+    support = annotated()
+    expected = support.grid.positions()
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(support.grid.tokens.shape, generator=generator)
+    other = Annotated(
+        type(support.grid)(
+            torch.nn.functional.normalize(noise, dim=-1), support.grid.body,
+            support.grid.heights, support.grid.cell,
+        ),
+        torch.zeros_like(support.shares),
+    )  # fmt: skip
+    both = [(support, expected), (other, expected)]
+    found = carry_labels(support.grid, support.grid.body, both, DEVIATIONS)
+    assert dice(found, support.shares) > 0.9
+
+
+def test_the_way_back_leads_home_only_from_the_right_place() -> None:
+    support = annotated()
+    query = grid(shift=(16.0, 0.0, 10.0))
+    alignment = align(query, support.grid, box(query), box(support.grid))
+    found = carry_labels(query, query.body, [(support, alignment.of(query))], DEVIATIONS)
+    right = reverse_dice(support, query, (found > 0.5).float(), alignment, DEVIATIONS)
+    moved = (found > 0.5).float().roll(8, dims=2)
+    wrong = reverse_dice(support, query, moved, alignment, DEVIATIONS)
+    assert right[0] > 0.7
+    assert wrong[0] < 0.4
+
+
+def test_the_inverse_undoes_the_alignment() -> None:
+    support = grid()
+    query = grid(scale=0.9, shift=(16.0, 8.0, 10.0))
+    alignment = align(query, support, box(query), box(support))
+    back = inverse(alignment, query, support)
+    expected = (support.positions() - torch.tensor([16.0, 8.0, 10.0])) / 0.9
+    inner = support.body & (expected[..., 0] > 0) & (expected[..., 0] < query.heights[-1])
+    assert (back - expected)[inner].norm(dim=1).median() < 8
+
+
+def test_shares_are_areas() -> None:
+    labels = torch.zeros(1, 2, 8, 8)
+    labels[0, 0, :4, :2] = 1
+    assert shares(labels, 4)[0, 0, 0].tolist() == [0.5, 0.0]

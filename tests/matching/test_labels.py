@@ -1,0 +1,35 @@
+"""Which organ has a voxel, and which pieces are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gmrd.matching.labels import count_pieces, keep_evident, most_probable
+
+
+def test_the_most_probable_organ_has_a_voxel_above_the_threshold() -> None:
+    a = np.array([[[0.5, 0.3, 0.4, 0.0]]], dtype=np.float32)
+    b = np.array([[[0.4, 0.2, 0.6, 0.0]]], dtype=np.float32)
+    assert most_probable({600: a, 2: b}).tolist() == [[[600, 0, 2, 0]]]
+    assert most_probable({600: a, 2: b}, {600: 0.2, 2: 0.9}).tolist() == [[[600, 600, 0, 0]]]
+
+
+def test_evidence_outweighs_size() -> None:
+    probability = np.zeros((1, 8, 20), dtype=np.float32)
+    probability[0, :, :10] = 0.4  # large and faint
+    probability[0, 2:6, 14:18] = 0.95
+    mask = probability > 0.38
+    kept = keep_evident(mask, probability, 1)
+    assert not kept[0, :, :10].any()
+    assert kept[0, 2:6, 14:18].all()
+    assert (keep_evident(mask, probability, 2) == mask).all()
+
+
+def test_crumbs_are_no_pieces() -> None:
+    mask = np.zeros((4, 20, 20), dtype=bool)
+    assert count_pieces(mask) == 1
+    mask[:, 2:8, 2:8] = True
+    mask[0, 15, 15] = True
+    assert count_pieces(mask) == 1
+    mask[:, 12:18, 2:8] = True
+    assert count_pieces(mask) == 2

@@ -47,7 +47,7 @@ def build(kind: str):
     torch.manual_seed(0)
     if kind.startswith("lean"):
         return build_network(fill="cyclic")
-    from plain_network import PlainNetwork
+    from gmrd.nn.plain import PlainNetwork
 
     return PlainNetwork(build_network(fill="cyclic", with_threshold=True))
 

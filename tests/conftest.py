@@ -113,11 +113,11 @@ def module() -> GMRDModule:
             "n_foreground": 4,
             "n_background": 6,
             "image_size": 32,
-            "variant": "paper",
+            "activation": "relu",
         },
         loss={},
-        optimizer={"name": "SGD", "lr": 0.1},
-        scheduler={"name": "StepLR", "step_size": 1},
+        optimizer={"_target_": "torch.optim.SGD", "lr": 0.1},
+        scheduler={"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1},
     )
 
 
@@ -125,7 +125,7 @@ def module() -> GMRDModule:
 def public_network() -> Callable[..., GMRD]:
     """Builds a small network with all the parts of the public research code's."""
 
-    def build(*, variant: str = "paper", with_threshold: bool = True) -> GMRD:
+    def build(*, activation: str = "relu", with_threshold: bool = True) -> GMRD:
         torch.manual_seed(0)
         return build_network(
             backbone="resnet50",
@@ -133,7 +133,7 @@ def public_network() -> Callable[..., GMRD]:
             n_foreground=3,
             n_background=4,
             image_size=32,
-            variant=variant,
+            activation=activation,
             with_threshold=with_threshold,
         )
 

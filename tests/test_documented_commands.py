@@ -57,7 +57,7 @@ TRAINING = (
     "trainer.max_steps=2",
     "++evaluation.baselines=false",
 )
-DEMO = (o for o in TRAINING if not o.startswith(("model=", "schedule@", "trainer=")))
+DEMO = (o for o in TRAINING if not o.startswith(("model=", "scheduler=", "trainer=")))
 PREPARATION = ("data.preparation.size=64", "data.preparation.spacing=[5,5,7.7]")
 TINY = {
     "gmrd-train": TRAINING,

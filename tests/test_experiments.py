@@ -58,7 +58,7 @@ def test_one_cycle_follows_the_optimisers_learning_rate(tmp_path: Path) -> None:
     """With a rate of its own in the schedule a sweep over the optimiser's would change nothing."""
     cfg = composed("train", tmp_path, "model=gmrd_small", "model.optimizer.lr=0.0007")
     optimizer = torch.optim.AdamW([torch.zeros(1)], lr=cfg.model.optimizer.lr)
-    arguments = {k: v for k, v in cfg.model.scheduler.items() if k != "name"}
+    arguments = {k: v for k, v in cfg.model.scheduler.items() if k != "_target_"}
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, **arguments)
     rates = []
     for _ in range(cfg.trainer.max_steps // 4):
@@ -100,9 +100,9 @@ def test_the_stated_dice_is_the_published_one(name: str) -> None:
 
 
 ABLATED: dict[str, Any] = {
-    "ablation/no_auxiliary": ("model.loss.variant", "head"),
+    "ablation/no_auxiliary": ("model.loss.auxiliary_weight", 0.0),
     "ablation/few_descriptors": ("model.network.n_foreground", 10),
-    "ablation/no_mamp": ("model.network.prediction", "cosine"),
+    "ablation/no_mamp": ("model.network.decoder._target_", "gmrd.nn.decoders.BestCosine"),
     "ablation/single_path": ("model.network.paths", "single"),
 }
 

@@ -29,9 +29,9 @@ def small_module(**changes: object) -> GMRDModule:
     torch.manual_seed(0)
     settings = {
         "network": NETWORK,
-        "loss": {"variant": "paper"},
-        "optimizer": {"name": "SGD", "lr": 0.01},
-        "scheduler": {"name": "StepLR", "step_size": 1, "gamma": 0.5},
+        "loss": {},
+        "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.01},
+        "scheduler": {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.5},
     }
     return GMRDModule(**(settings | changes))
 
@@ -135,8 +135,10 @@ def test_a_checkpoint_of_another_shape_names_what_does_not_fit(tmp_path: Path) -
 
 
 def test_unknown_optimisers_are_refused() -> None:
-    with pytest.raises(InputError, match=r"torch\.optim has no 'Sdg'"):
-        small_module(optimizer={"name": "Sdg"}).configure_optimizers()
+    with pytest.raises(
+        InputError, match=r"model\.optimizer\._target_=torch\.optim\.Sdg cannot be imported"
+    ):
+        small_module(optimizer={"_target_": "torch.optim.Sdg"}).configure_optimizers()
 
 
 def test_an_episode_moves_as_one() -> None:

@@ -11,16 +11,15 @@ from torch import Tensor, nn
 
 from gmrd.nn import Descriptors, NetworkOutput
 from gmrd.nn.pooling import at_least_float32, without_autocast
-from gmrd.types import IGNORE_LABEL, Episode, Variant
+from gmrd.types import IGNORE_LABEL, Episode
 
 
 class GMRDLoss(nn.Module):
-    """query + align (+ 0.5 · (intra + inter), variant ``paper``), averaged over episodes.
+    """query + align + auxiliary_weight · (intra + inter), averaged over episodes.
 
     Args:
-        variant: ``paper`` adds the auxiliary loss, ``head`` leaves it out.
         class_weights: of background and foreground pixels in the query loss.
-        auxiliary_weight: of intra + inter.
+        auxiliary_weight: of intra + inter; 0 leaves them out.
     """
 
     class_weights: Tensor
@@ -28,12 +27,11 @@ class GMRDLoss(nn.Module):
     def __init__(
         self,
         *,
-        variant: Variant = "paper",
         class_weights: Sequence[float] = (0.1, 1.0),
         auxiliary_weight: float = 0.5,
     ) -> None:
         super().__init__()
-        self.variant, self.auxiliary_weight = variant, auxiliary_weight
+        self.auxiliary_weight = auxiliary_weight
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
 
     def forward(self, output: NetworkOutput, episode: Episode) -> dict[str, Tensor]:
@@ -54,7 +52,7 @@ class GMRDLoss(nn.Module):
         )
         align = (align * valid).mean()
         auxiliary = torch.zeros_like(query)
-        if self.variant == "paper":
+        if self.auxiliary_weight:
             auxiliary = (auxiliary_loss(output.support, output.query) * valid).mean()
         return {
             "total": query + align + self.auxiliary_weight * auxiliary,

@@ -10,27 +10,45 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from gmrd.components import TARGET, build, is_trusted, locate, name_of, refuse_foreign, targets
 from gmrd.errors import InputError
-from gmrd.losses import GMRDLoss
 from gmrd.metrics import EpisodeMetrics
-from gmrd.nn import build_network
+from gmrd.nn import GMRD
 from gmrd.types import Episode
+
+SEEDS_APART, PLACES_APART = 1_000_003, 1_009
+"""Strides that keep the seeds of all draws apart: two draws share one only if a training has more
+than a million steps, or a step more than a thousand processes and accumulated batches. Primes,
+so that round numbers of steps and seeds do not meet; a change of them changes every training."""
+
+DEFAULT_NETWORK = "gmrd.nn.build_network"
+DEFAULT_LOSS = "gmrd.losses.GMRDLoss"
+
+PRESETS = {("relu", True): "paper", ("none", False): "head"}
+"""Names of the published variants: the generator's activation, and whether there is an auxiliary
+loss."""
 
 
 class GMRDModule(LightningModule):
     """Trains the dual-path network with the MAMP head on batches of episodes.
 
     Every hyper-parameter is plain data, so a checkpoint can be read with
-    ``torch.load(weights_only=True)`` and holds all that is needed to rebuild the network.
+    ``torch.load(weights_only=True)`` and holds all that is needed to rebuild the module. Parts are
+    named by ``_target_``, a class or a function, with its arguments beside it; the checkpoint also
+    names the module's own class.
 
     Args:
-        network: arguments of :func:`gmrd.nn.build_network`.
-        loss: arguments of :class:`gmrd.losses.GMRDLoss`.
-        optimizer: ``name`` of a class of ``torch.optim`` and its arguments.
-        scheduler: ``name`` of a class of ``torch.optim.lr_scheduler`` and its arguments; it is
-            stepped once per training step.
+        network: arguments of :func:`gmrd.nn.build_network`, or another ``_target_`` that makes
+            a GMRD or a network derived from it.
+        loss: arguments of :class:`gmrd.losses.GMRDLoss`, or another ``_target_``: a module that
+            takes the network's output and the episode and returns losses by name, one ``total``.
+        optimizer: ``_target_`` names a subclass of ``torch.optim.Optimizer``.
+        scheduler: ``_target_`` names a subclass of ``torch.optim.lr_scheduler.LRScheduler``; it is
+            stepped once per training step. None for a constant learning rate.
         seed: together with the step and the rank it decides dropout and the random fill, so a
             resumed training draws what an uninterrupted one would have drawn.
         scans: what a checkpoint remembers of its training, a plain
@@ -43,16 +61,27 @@ class GMRDModule(LightningModule):
         network: Mapping[str, Any],
         loss: Mapping[str, Any],
         optimizer: Mapping[str, Any],
-        scheduler: Mapping[str, Any],
+        scheduler: Mapping[str, Any] | None = None,
         seed: int = 0,
         scans: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.hparams[TARGET] = name_of(type(self))
         self._part_of_step = (-1, 0)
         self.train_metrics, self.val_metrics = EpisodeMetrics(), EpisodeMetrics()
-        self.network = build_network(**network)
-        self.loss = GMRDLoss(**loss)
+        self.network = build("model.network", {TARGET: DEFAULT_NETWORK, **network}, GMRD)
+        self.loss = build("model.loss", {TARGET: DEFAULT_LOSS, **loss}, nn.Module)
+
+    @property
+    def variant(self) -> str:
+        """``paper`` | ``head``, or what differs from both; parts of other packages by name."""
+        network, loss = self.hparams["network"], self.hparams["loss"]
+        activation = network.get("activation", "relu")
+        weight = loss.get("auxiliary_weight", 0.5)
+        preset = PRESETS.get((activation, bool(weight)), f"{activation}, auxiliary {weight:g}")
+        plugged = [name for name in targets(dict(self.hparams)) if not is_trusted(name)]
+        return ", ".join([preset, *plugged])
 
     def forward(self, episode: Episode) -> Tensor:
         """Foreground probability of every query slice, shape (batch, query, h, w)."""
@@ -69,7 +98,7 @@ class GMRDModule(LightningModule):
         last_step, part = self._part_of_step
         self._part_of_step = step, part + 1 if step == last_step else 0
         place = self._part_of_step[1] * self.trainer.world_size + self.global_rank
-        torch.manual_seed((seed * 1_000_003 + step) * 1_009 + place)
+        torch.manual_seed((seed * SEEDS_APART + step) * PLACES_APART + place)
         if self._part_of_step[1] == 0 and step % self._steps_between_logs == 0:
             self.train_metrics.reset()
 
@@ -83,7 +112,7 @@ class GMRDModule(LightningModule):
         state = self.trainer.strategy.lightning_module_state_dict()
         if not self.trainer.is_global_zero:
             return None
-        copy = GMRDModule.rebuilt(self.hparams)
+        copy = self.rebuilt(self.hparams)
         copy.load_state_dict(state)
         return copy
 
@@ -93,8 +122,11 @@ class GMRDModule(LightningModule):
 
         So pretrained weights need not be at hand.
         """
-        network = {**hyper_parameters["network"], "pretrained": None}
-        return cls(**{**hyper_parameters, "network": network})
+        network = dict(hyper_parameters["network"])
+        if "pretrained" in network:
+            network["pretrained"] = None
+        arguments = {**hyper_parameters, "network": network}
+        return cls(**{name: value for name, value in arguments.items() if name != TARGET})
 
     def training_step(self, batch: Episode, batch_idx: int) -> Tensor:
         """The total loss of a batch of episodes.
@@ -139,11 +171,13 @@ class GMRDModule(LightningModule):
         steps: int = getattr(self.trainer, "log_every_n_steps", 0)  # 0: Lightning writes no log
         return max(steps, 1)
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+    def configure_optimizers(self) -> Optimizer | OptimizerLRSchedulerConfig:
         """Build the optimiser and the schedule that the hyper-parameters name."""
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = _named(torch.optim, self.hparams["optimizer"], trained)
-        scheduler = _named(torch.optim.lr_scheduler, self.hparams["scheduler"], optimizer)
+        trained = [p for p in self.parameters() if p.requires_grad]
+        optimizer = build("model.optimizer", self.hparams["optimizer"], Optimizer, trained)
+        if self.hparams["scheduler"] is None:
+            return optimizer
+        scheduler = build("model.scheduler", self.hparams["scheduler"], LRScheduler, optimizer)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -185,14 +219,20 @@ def steps_of(ckpt_path: Path) -> int | None:
 def load_module(ckpt_path: str | Path) -> GMRDModule:
     """Rebuild a trained module from a checkpoint.
 
+    A checkpoint that names classes of another package is refused unless that package is allowed:
+    ``with gmrd.components.allowing(["package"])``, or ``GMRD_ALLOW=package``.
+
     Raises:
         InputError: the checkpoint cannot be read, or not be used.
     """
     path = Path(ckpt_path)
     checkpoint = read_checkpoint(path)
+    settings = checkpoint["hyper_parameters"]
+    refuse_foreign(settings, path)
     try:
-        module = GMRDModule.rebuilt(checkpoint["hyper_parameters"])
-    except (KeyError, TypeError, ValueError) as error:
+        cls = locate("model", settings.get(TARGET, name_of(GMRDModule)), GMRDModule)
+        module: GMRDModule = cls.rebuilt(settings)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path} has hyper-parameters that this version of gmrd cannot use: {error}"
         ) from error
@@ -201,20 +241,3 @@ def load_module(ckpt_path: str | Path) -> GMRDModule:
     except RuntimeError as error:
         raise InputError(f"{path} does not fit the network it describes: {error}") from error
     return module
-
-
-def _named(namespace: Any, settings: Mapping[str, Any], target: Any) -> Any:
-    """Instantiate ``namespace.<settings.name>(target, **rest)``.
-
-    Raises:
-        InputError: there is no such class, or it refuses its arguments.
-    """
-    arguments = {key: value for key, value in settings.items() if key != "name"}
-    cls = getattr(namespace, str(settings["name"]), None)
-    if cls is None:
-        raise InputError(f"{namespace.__name__} has no {settings['name']!r}")
-    try:
-        return cls(target, **arguments)
-    except (TypeError, ValueError) as error:
-        given = ", ".join(f"{key}={value}" for key, value in arguments.items())
-        raise InputError(f"{cls.__name__}({given}): {error}") from error

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-
-Variant = Literal["paper", "head"]
 
 IGNORE_LABEL = 255
 """Query pixels of this label take no part in the losses (paper, section III-E)."""

@@ -22,7 +22,7 @@ def convert(*overrides: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def public(public_network: Callable[..., GMRD], tmp_path: Path) -> Path:
-    torch.save(to_public(public_network(variant="head")), tmp_path / "public.pth")
+    torch.save(to_public(public_network(activation="none")), tmp_path / "public.pth")
     return tmp_path / "public.pth"
 
 
@@ -32,7 +32,7 @@ def test_there_and_back(public: Path, tmp_path: Path) -> None:
     assert there.returncode == 0, there.stderr
     assert "variant head" in " ".join(there.stdout.split())
     module = load_module(ckpt)
-    assert module.loss.variant == "head"
+    assert module.loss.auxiliary_weight == 0
     assert module.hparams["network"]["image_size"] == 32
     assert isinstance(GMRDModule.load_from_checkpoint(ckpt, weights_only=True), GMRDModule)
     again = convert(f"source={ckpt}", f"out={back}", "to=public")

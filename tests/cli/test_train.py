@@ -324,7 +324,7 @@ def test_settings_that_cannot_work_are_refused_before_a_step(
 def test_a_schedule_laid_out_for_fewer_steps_is_not_gone_on_with(
     train: Train, tmp_path: Path
 ) -> None:
-    one_cycle = ("schedule@model.scheduler=one_cycle", "evaluate=false", "~callbacks.pictures")
+    one_cycle = ("scheduler=one_cycle", "evaluate=false", "~callbacks.pictures")
     train(tmp_path, *one_cycle, "trainer.max_steps=2", "trainer.limit_val_batches=0")
     with pytest.raises(InputError, match=r"another scheduler \(total_steps=2, here 4\)"):
         train(tmp_path, *one_cycle, "trainer.max_steps=4", "ckpt_path=auto")

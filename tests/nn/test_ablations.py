@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,6 +13,8 @@ from gmrd.nn import build_network
 from gmrd.types import Episode
 
 TINY = {"backbone": "resnet18", "n_features": 8, "n_foreground": 3, "n_background": 4}
+
+COSINE = {"_target_": "gmrd.nn.decoders.BestCosine"}
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +29,13 @@ def episode() -> Episode:
 @pytest.mark.parametrize(
     ("options", "without"),
     [
-        ({"prediction": "cosine"}, ("foreground_decoder", "background_decoder")),
+        ({"decoder": COSINE}, ("foreground_decoder", "background_decoder")),
         ({"paths": "single"}, ("background_decoder",)),
-        ({"prediction": "cosine", "paths": "single"}, ("foreground_decoder", "background_decoder")),
+        ({"decoder": COSINE, "paths": "single"}, ("foreground_decoder", "background_decoder")),
     ],
 )
 def test_an_ablated_network_learns_without_the_part(
-    episode: Episode, options: dict[str, str], without: tuple[str, ...]
+    episode: Episode, options: dict[str, Any], without: tuple[str, ...]
 ) -> None:
     torch.manual_seed(0)
     network = build_network(**TINY, **options, image_size=32)  # type: ignore[arg-type]
@@ -39,7 +43,7 @@ def test_an_ablated_network_learns_without_the_part(
     assert not [name for name in names if name.startswith(without)]
     full = [name for name, _ in build_network(**TINY, image_size=32).named_parameters()]  # type: ignore[arg-type]
     assert [name for name in full if not name.startswith(without)] == names
-    loss = GMRDLoss(variant="paper")(network(episode), episode)["total"]
+    loss = GMRDLoss()(network(episode), episode)["total"]
     loss.backward()
     unreached = [name for name, value in network.named_parameters() if value.grad is None]
     assert not unreached, "plain DDP waits for these for ever"
@@ -58,5 +62,5 @@ def test_a_single_path_is_a_sigmoid_of_the_foreground(episode: Episode) -> None:
 
 
 def test_unknown_words_are_refused() -> None:
-    with pytest.raises(InputError, match="prediction='max'"):
-        build_network(**TINY, prediction="max", image_size=32)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="paths='three' is none of dual, single"):
+        build_network(**TINY, paths="three", image_size=32)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -55,6 +56,42 @@ def test_leaves_evaluation_to_torchvision() -> None:
     lean, plain = pair(1)
     x = torch.randn(1, 16, 8, 8)
     torch.testing.assert_close(lean.eval()(x), plain.eval()(x), rtol=0, atol=0)
+
+
+def freeze(norm: nn.BatchNorm2d) -> None:
+    norm.eval()
+
+
+def accumulate(norm: nn.BatchNorm2d) -> None:
+    norm.momentum = None  # the running statistics become the mean over all batches
+
+
+@pytest.mark.parametrize("change", [freeze, accumulate])
+@pytest.mark.parametrize("name", ["0.bn1", "3.bn3", "all"])
+def test_any_other_normalisation_is_left_to_torchvision(
+    change: Callable[[nn.BatchNorm2d], None], name: str
+) -> None:
+    stages = pair(1)
+    for stage in stages:
+        chosen = stage.modules() if name == "all" else [stage.get_submodule(name)]
+        for norm in chosen:
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.running_mean.normal_(generator=torch.Generator().manual_seed(0))
+                change(norm)
+    lean, plain = stages
+    x = torch.randn(2, 16, 9, 9, dtype=torch.float64)
+    for ours, theirs in zip(train(lean.double(), x), train(plain.double(), x), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_another_normalisation_module_is_used() -> None:
+    lean, plain = (stage.double() for stage in pair(1))
+    for stage in (lean, plain):
+        torch.manual_seed(1)
+        stage[1].bn2 = nn.GroupNorm(4, 8).double()
+    x = torch.randn(2, 16, 9, 9, dtype=torch.float64)
+    for ours, theirs in zip(train(lean, x), train(plain, x), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,23 +17,45 @@ from gmrd.nn import GMRD, NetworkOutput, build_network
 from gmrd.nn.research_format import from_public_name, load_public
 from helpers.golden_network import golden, golden_episode, public_state_dict
 
-VARIANTS = ("paper", "head")
+VARIANTS = {"paper": ("relu", 0.5), "head": ("none", 0.0)}
+"""The generator's activation and the weight of the auxiliary loss."""
+
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
-def case(request: pytest.FixtureRequest) -> tuple[str, GMRD, Any, Any]:
-    variant = request.param
-    network = build_network(variant=variant, with_threshold=True, fill="cyclic", dropout=0.0)
-    load_public(network, public_state_dict(variant))
-    for module in network.modules():
-        if isinstance(module, torch.nn.Dropout2d):
-            module.p = 0.0
-    return variant, network.eval(), *golden(variant)
+@pytest.fixture(scope="module")
+def built() -> Callable[[str], GMRD]:
+    """The network of a variant with the golden weights; one object, which no test may change."""
+
+    @cache
+    def build(variant: str) -> GMRD:
+        activation, _ = VARIANTS[variant]
+        network = build_network(
+            activation=activation, with_threshold=True, fill="cyclic", dropout=0.0
+        )
+        load_public(network, public_state_dict(variant))
+        for module in network.modules():
+            if isinstance(module, torch.nn.Dropout2d):
+                module.p = 0.0
+        return network.eval()
+
+    return build
+
+
+@pytest.fixture(params=VARIANTS)
+def case(
+    request: pytest.FixtureRequest, built: Callable[[str], GMRD]
+) -> tuple[str, GMRD, Any, Any]:
+    """A variant, its network, a copy for every test, and what was measured."""
+    return request.param, copy.deepcopy(built(request.param)), *golden(request.param)
+
+
+def loss_of(variant: str) -> GMRDLoss:
+    return GMRDLoss(auxiliary_weight=VARIANTS[variant][1])
 
 
 def check(variant: str, output: NetworkOutput, episode: Any, facts: Any, image: Any) -> None:
-    losses = GMRDLoss(variant=variant)(output, episode)
+    losses = loss_of(variant)(output, episode)
     names = ("query", "align", "auxiliary") if variant == "paper" else ("query", "align")
     for name in names:
         assert losses[name].item() == pytest.approx(facts[f"{name}_loss"], rel=2e-4, abs=1e-6)
@@ -93,10 +118,9 @@ def test_training_and_gradients(case: Any) -> None:
     variant, network, facts, arrays = case
     expected = facts["results"]["train_mode_dropout_off"]
     episode = golden_episode()
-    state = {name: value.clone() for name, value in network.named_buffers()}
     output = network.train()(episode)
     check(variant, output, episode, expected, arrays["train_mode_dropout_off_fg_prob_stride8"])
-    GMRDLoss(variant=variant)(output, episode)["total"].backward()
+    loss_of(variant)(output, episode)["total"].backward()
     parameters = dict(network.named_parameters())
     for name, norm in expected["grad_norm"].items():
         gradient = parameters[from_public_name(name)].grad
@@ -107,6 +131,3 @@ def test_training_and_gradients(case: Any) -> None:
         "encoder.reduce2.weight"
     }
     assert not any(parameters[n].requires_grad for n in without & parameters.keys())
-    network.load_state_dict(state, strict=False)
-    network.zero_grad()
-    network.eval()

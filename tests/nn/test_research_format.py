@@ -21,20 +21,22 @@ from gmrd.nn.research_format import (
 from helpers.golden_network import golden
 
 
-@pytest.mark.parametrize("variant", ["paper", "head"])
-def test_public_names_are_those_of_the_public_code(variant: str) -> None:
+@pytest.mark.parametrize(("variant", "activation"), [("paper", "relu"), ("head", "none")])
+def test_public_names_are_those_of_the_public_code(variant: str, activation: str) -> None:
     names = golden(variant)[0]["state_dict_shapes"].keys()
     with torch.device("meta"):
-        network = build_network(variant=variant, with_threshold=True)
+        network = build_network(activation=activation, with_threshold=True)
     assert to_public(network).keys() == names
     assert {from_public_name(n) for n in names} - {"encoder.reduce2.weight"} == set(
         network.state_dict()
     )
 
 
-@pytest.mark.parametrize("variant", ["paper", "head"])
-def test_there_and_back(public_network: Callable[..., GMRD], variant: str, tmp_path: Path) -> None:
-    network = public_network(variant=variant)
+@pytest.mark.parametrize("activation", ["relu", "none"])
+def test_there_and_back(
+    public_network: Callable[..., GMRD], activation: str, tmp_path: Path
+) -> None:
+    network = public_network(activation=activation)
     torch.save({"state_dict": to_public(network)}, tmp_path / "public.pth")
     weights = read_public(tmp_path / "public.pth")
     found = describe_public(weights)
@@ -44,7 +46,7 @@ def test_there_and_back(public_network: Callable[..., GMRD], variant: str, tmp_p
         "n_foreground": 3,
         "n_background": 4,
         "image_size": 32,
-        "variant": variant,
+        "activation": activation,
     }
     torch.manual_seed(1)
     again = build_network(**found, with_threshold=True)

@@ -30,7 +30,9 @@ def convert_to_gmrd(source: Path, out: Path, model: DictConfig) -> GMRDModule:
     weights = read_public(source)
     found = describe_public(weights)
     network = {**model.network, **found, "pretrained": None, "with_threshold": True}
-    loss = {**model.loss, "variant": found["variant"]}
+    # the public code without ReLU has no auxiliary loss either
+    weight = model.loss.auxiliary_weight if found["activation"] == "relu" else 0.0
+    loss = {**model.loss, "auxiliary_weight": weight}
     module: GMRDModule = instantiate(model, network=network, loss=loss)
     load_public(module.network, weights)
     checkpoint = {
@@ -63,8 +65,7 @@ def main(cfg: DictConfig) -> None:
     if cfg.to == "gmrd":
         module = convert_to_gmrd(source, out, cfg.model)
         n_weights = sum(p.numel() for p in module.network.parameters())
-        variant = module.hparams["network"]["variant"]
-        console.print(f"{out}: variant {variant}, {n_weights / 1e6:.1f} million weights")
+        console.print(f"{out}: variant {module.variant}, {n_weights / 1e6:.1f} million weights")
     elif cfg.to == "public":
         convert_to_public(source, out)
         console.print(f"{out}: weights in the public code's format")

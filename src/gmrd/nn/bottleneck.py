@@ -175,9 +175,10 @@ def _normalise(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normalise by the batch and update the running statistics, as the module itself does."""
     assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
     norm.num_batches_tracked.add_(1)
     result: tuple[Tensor, Tensor, Tensor] = torch.native_batch_norm(
-        x, weight, bias, norm.running_mean, norm.running_var, True, norm.momentum or 0.0, norm.eps
+        x, weight, bias, norm.running_mean, norm.running_var, True, norm.momentum, norm.eps
     )
     return result
 
@@ -185,20 +186,39 @@ def _normalise(
 class LeanStage(nn.Sequential):
     """A stage of torchvision's bottleneck blocks, with the lean backward pass while it trains.
 
-    Compiled (the compiler chooses what to keep), in evaluation mode and with another stride than
-    one it is a plain sequence.
+    It is a plain sequence where it is compiled (the compiler chooses what to keep), where no
+    gradient is wanted, and where a block is not what :func:`_is_lean` expects: a frozen
+    normalisation, for example, keeps its running statistics.
     """
 
     def forward(self, x: Float[Tensor, "n d h w"]) -> Float[Tensor, "n out ho wo"]:
         """Equal to running torchvision's blocks one after another."""
         blocks = list(self)
-        plain = torch.compiler.is_compiling() or not (self.training and torch.is_grad_enabled())
-        if plain or any(block.conv2.stride != (1, 1) for block in blocks):
+        plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+        if plain or not all(_is_lean(block) for block in blocks):
             y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return y
         for segment in _chunks(blocks, SEGMENT):
             x = _run(segment, x)
         return x
+
+
+def _is_lean(block: nn.Module) -> bool:
+    """Whether a block computes what the lean pass does: y = relu(shortcut + n3(conv3(...))).
+
+    Every normalisation must use the batch's statistics and average them with a fixed momentum;
+    a frozen one, or another in its place such as SyncBatchNorm, does not.
+    """
+    if type(block) is not Bottleneck or block.conv2.stride != (1, 1) or block.conv2.groups != 1:
+        return False
+    return all(
+        type(norm) is nn.BatchNorm2d
+        and norm.training
+        and norm.affine
+        and norm.track_running_stats
+        and norm.momentum is not None
+        for norm in (block.bn1, block.bn2, block.bn3)
+    )
 
 
 def _run(segment: Sequence[Bottleneck], x: Tensor) -> Tensor:

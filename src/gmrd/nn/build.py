@@ -2,65 +2,74 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from collections.abc import Mapping
+from typing import Any, cast, get_args
 
 import torch
+from torch import nn
 
+from gmrd.components import TARGET, build
 from gmrd.errors import InputError, refuse_below_one
-from gmrd.nn.ablations import ablate
-from gmrd.nn.descriptors import DescriptorGenerator
+from gmrd.nn.decoders import NoPath
+from gmrd.nn.descriptors import Activation, DescriptorGenerator
 from gmrd.nn.encoder import BACKBONES, Encoder
 from gmrd.nn.network import GMRD
 from gmrd.nn.pooling import Fill
 from gmrd.nn.pretrained import load_pretrained
-from gmrd.types import Variant
+
+MAMP = "gmrd.nn.decoders.AffinityDecoder"
 
 
 def build_network(
     *,
+    encoder: Mapping[str, Any] | None = None,
     backbone: str = "resnet101",
     pretrained: str | None = None,
     n_features: int = 512,
     n_foreground: int = 100,
     n_background: int = 600,
     image_size: int = 256,
-    variant: str = "paper",
+    activation: str = "relu",
     boundary: str = "published",
     fill: str = "random",
     evaluation_fill: str = "cyclic",
     dropout: float = 0.2,
     with_threshold: bool = False,
-    prediction: str = "mamp",
+    decoder: Mapping[str, Any] | None = None,
     paths: str = "dual",
+    kind: type[GMRD] = GMRD,
 ) -> GMRD:
     """Build the network from plain values, as a configuration or a checkpoint holds them.
 
     Args:
+        encoder: ``_target_`` and arguments of a module that maps slices (n, h, w) to features
+            (n, c, hf, wf); None for the ResNet that the next settings describe.
         backbone: ``resnet18`` | ``resnet34`` | ``resnet50`` | ``resnet101``.
         pretrained: ``imagenet`` | ``coco_deeplabv3`` | a file of weights | None.
-        n_features: channels of the features.
+        n_features: channels of the ResNet's features.
         n_foreground: generated descriptors of the foreground.
         n_background: generated descriptors of the background.
         image_size: side of the slices in pixels; the descriptor generators are built for it.
-        variant: ``paper`` (ReLU between the generator's layers) | ``head`` (none).
+        activation: between the generator's layers, ``relu`` | ``none``.
         boundary: the background's boundary feature, ``published`` | ``ring``.
         fill: ``random`` | ``cyclic`` | ``mean``, in training.
         evaluation_fill: ``cyclic`` | ``mean``, otherwise.
         dropout: of the descriptor generators.
         with_threshold: create what an episode with an empty support needs (layer4 and the
             classifier, 17 million weights that no other episode uses). It is not trained.
-        prediction: ``mamp`` | ``cosine`` (ablation: the best affinity is the logit).
+        decoder: ``_target_`` and arguments of both paths' decoder (:mod:`gmrd.nn.decoders`);
+            it also gets ``n_descriptors``. None for the paper's.
         paths: ``dual`` | ``single`` (ablation: the foreground alone is matched).
+        kind: the class to build, GMRD or one derived from it.
 
     Raises:
         InputError: a value that is none of these, or weights that do not fit.
     """
     _one_of("backbone", backbone, BACKBONES)
-    _one_of("variant", variant, get_args(Variant))
+    _one_of("activation", activation, get_args(Activation))
     _one_of("boundary", boundary, ("published", "ring"))
     _one_of("fill", fill, get_args(Fill))
     _one_of("evaluation_fill", evaluation_fill, ("cyclic", "mean"))
-    _one_of("prediction", prediction, ("mamp", "cosine"))
     _one_of("paths", paths, ("dual", "single"))
     refuse_below_one(
         n_features=n_features,
@@ -68,26 +77,50 @@ def build_network(
         n_background=n_background,
         image_size=image_size,
     )
-    encoder = Encoder(backbone=backbone, n_features=n_features, with_threshold=with_threshold)
-    if pretrained is not None:
-        load_pretrained(encoder, backbone, pretrained)
+    made_encoder: nn.Module
+    if encoder is None:
+        made_encoder = _resnet(backbone, pretrained, n_features, with_threshold)
+    elif pretrained is not None or with_threshold:
+        raise InputError(
+            "model.network.pretrained and with_threshold are settings of the ResNet, but "
+            "model.network.encoder names another encoder: set them to null and false"
+        )
+    else:
+        made_encoder = build("model.network.encoder", encoder, nn.Module)
     foreground, background = (
         DescriptorGenerator(
-            n_descriptors=n, image_size=image_size, dropout=dropout, variant=cast(Variant, variant)
+            n_descriptors=n,
+            image_size=image_size,
+            dropout=dropout,
+            activation=cast(Activation, activation),
         )
         for n in (n_foreground, n_background)
     )
-    network = GMRD(
-        encoder=encoder,
+    foreground_decoder, background_decoder = (
+        build("model.network.decoder", decoder or {TARGET: MAMP}, nn.Module, n_descriptors=n)
+        for n in (n_foreground, n_background)
+    )
+    network = kind(
+        encoder=made_encoder,
         foreground=foreground,
         background=background,
+        foreground_decoder=foreground_decoder,
+        background_decoder=background_decoder if paths == "dual" else NoPath(),
         image_size=image_size,
         boundary=boundary,
         fill=cast(Fill, fill),
         evaluation_fill=cast(Fill, evaluation_fill),
     )
-    ablate(network, prediction=prediction, paths=paths)
     return network.to(memory_format=torch.channels_last)
+
+
+def _resnet(
+    backbone: str, pretrained: str | None, n_features: int, with_threshold: bool
+) -> Encoder:
+    encoder = Encoder(backbone=backbone, n_features=n_features, with_threshold=with_threshold)
+    if pretrained is not None:
+        load_pretrained(encoder, backbone, pretrained)
+    return encoder
 
 
 def _one_of(name: str, value: str, allowed: object) -> None:

@@ -6,6 +6,8 @@ mean feature and a boundary feature. Foreground and background have generators o
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -18,7 +20,8 @@ from gmrd.nn.pooling import (
     upsample_adjoint,
     without_autocast,
 )
-from gmrd.types import Variant
+
+Activation = Literal["relu", "none"]
 
 _EPS = 1e-5
 
@@ -52,24 +55,24 @@ def background_boundary(mask: Float[Tensor, "n h w"], boundary: str) -> Float[Te
 class DescriptorGenerator(nn.Module):
     """K descriptors from the features at all positions of a filled region, plus two means.
 
-    An MLP over positions, shared by all channels: Linear(h·w -> K), dropout, ReLU (variant
-    ``paper`` only), Linear(K -> K).
+    An MLP over positions, shared by all channels: Linear(h·w -> K), dropout, ReLU (or
+    nothing), Linear(K -> K).
 
     Args:
         n_descriptors: K.
         image_size: h = w, the side of the slices.
         dropout: probability after the first layer.
-        variant: ``paper`` or ``head``.
+        activation: ``relu`` or ``none``.
     """
 
     def __init__(
-        self, *, n_descriptors: int, image_size: int, dropout: float, variant: Variant
+        self, *, n_descriptors: int, image_size: int, dropout: float, activation: Activation
     ) -> None:
         super().__init__()
         self.n_descriptors = n_descriptors
         self.positions = nn.Linear(image_size**2, n_descriptors)
         self.dropout = nn.Dropout(dropout)
-        self.activation = nn.ReLU() if variant == "paper" else nn.Identity()
+        self.activation = nn.ReLU() if activation == "relu" else nn.Identity()
         self.mix = nn.Linear(n_descriptors, n_descriptors)
 
     def forward(

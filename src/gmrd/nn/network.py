@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gmrd.errors import InputError
-from gmrd.nn.affinity import AffinityDecoder, affinity_maps, unit_positions
+from gmrd.nn.affinity import COSINE_SCALE, affinity_maps, unit_positions
 from gmrd.nn.descriptors import DescriptorGenerator, background_boundary, foreground_boundary
 from gmrd.nn.encoder import Encoder
 from gmrd.nn.pooling import Fill, at_least_float32, upsample
@@ -52,16 +52,19 @@ class NetworkOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Slices of a batch of episodes after the encoder."""
+    """Slices of a batch of episodes after the encoder; deep maps only for a threshold."""
 
-    deep: Float[Tensor, "batch n d hf wf"]
+    deep: Float[Tensor, "batch n d hf wf"] | None
     features: Float[Tensor, "batch n c hf wf"]
     positions: Float[Tensor, "batch n hf wf c"]
 
     def slices(self, start: int, stop: int | None) -> _Encoded:
         """Some slices of every episode."""
-        chosen = (x[:, start:stop] for x in (self.deep, self.features, self.positions))
-        return _Encoded(*chosen)
+        return _Encoded(
+            None if self.deep is None else self.deep[:, start:stop],
+            self.features[:, start:stop],
+            self.positions[:, start:stop],
+        )
 
 
 class GMRD(nn.Module):
@@ -70,8 +73,12 @@ class GMRD(nn.Module):
     :func:`gmrd.nn.build_network` builds it from plain values.
 
     Args:
-        encoder: shared by support and query.
+        encoder: shared by support and query: slices (n, h, w) to features (n, c, hf, wf). Only
+            where it has a ``threshold`` can a support be empty; then it needs ``deep`` and
+            ``reduce`` as well, as :class:`gmrd.nn.encoder.Encoder` has them.
         foreground, background: describe a region; each has K rows of its own.
+        foreground_decoder, background_decoder: K + 2 affinity maps to logits, see
+            :mod:`gmrd.nn.decoders`.
         image_size: side of the slices, in pixels.
         boundary: the background's boundary feature: ``published`` | ``ring``.
         fill, evaluation_fill: how positions outside a region are filled, in training and not.
@@ -80,9 +87,11 @@ class GMRD(nn.Module):
     def __init__(
         self,
         *,
-        encoder: Encoder,
+        encoder: nn.Module,
         foreground: DescriptorGenerator,
         background: DescriptorGenerator,
+        foreground_decoder: nn.Module,
+        background_decoder: nn.Module,
         image_size: int,
         boundary: str,
         fill: Fill,
@@ -93,8 +102,8 @@ class GMRD(nn.Module):
         self.fill, self.evaluation_fill = fill, evaluation_fill
         self.encoder = encoder
         self.foreground, self.background = foreground, background
-        self.foreground_decoder = AffinityDecoder(n_descriptors=foreground.n_descriptors)
-        self.background_decoder = AffinityDecoder(n_descriptors=background.n_descriptors)
+        self.foreground_decoder = foreground_decoder
+        self.background_decoder = background_decoder
 
     def forward(self, episode: Episode) -> NetworkOutput:
         """Predict the queries from the supports, and the supports from those predictions.
@@ -166,10 +175,18 @@ class GMRD(nn.Module):
                 f"slices are {images.shape[-2]} x {images.shape[-1]}, but the network was built "
                 f"for {self.image_size} x {self.image_size}: resize them or set image_size"
             )
-        deep = self.encoder.deep(images.flatten(0, 1))
-        features = self.encoder.reduce(deep)
-        parts = (deep, features, unit_positions(features))
-        return _Encoded(*(torch.unflatten(part, 0, images.shape[:2]) for part in parts))
+        flat, sizes, encoder = images.flatten(0, 1), images.shape[:2], cast("Encoder", self.encoder)
+        deep = None if self._threshold is None else encoder.deep(flat)
+        features = encoder(flat) if deep is None else encoder.reduce(deep)
+        return _Encoded(
+            None if deep is None else torch.unflatten(deep, 0, sizes),
+            torch.unflatten(features, 0, sizes),
+            torch.unflatten(unit_positions(features), 0, sizes),
+        )
+
+    @property
+    def _threshold(self) -> nn.Module | None:
+        return getattr(self.encoder, "threshold", None)
 
     def _describe(self, slices: _Encoded, masks: Float[Tensor, "batch n h w"]) -> Descriptors:
         """Descriptors of both regions, averaged over the slices of each episode."""
@@ -203,14 +220,14 @@ class GMRD(nn.Module):
         self, slices: _Encoded, support: Descriptors
     ) -> Float[Tensor, "batch n 2 h w"]:
         """The classic path: similarity to the mean foreground feature against a threshold."""
-        if self.encoder.threshold is None:
+        if self._threshold is None or slices.deep is None:
             raise InputError(
                 "a support mask is empty, and this network was built without the threshold that "
                 "such an episode needs: set with_threshold=true, or leave the episode out"
             )
         positions, n = slices.positions.flatten(0, 1), slices.positions.shape[1]
         mean = support.foreground[:, -2:-1].repeat_interleave(n, dim=0)
-        threshold = at_least_float32(self.encoder.threshold(slices.deep.flatten(0, 1)))
-        distance = -20.0 * affinity_maps(positions, mean) - threshold[:, None, None, None]
+        threshold = at_least_float32(self._threshold(slices.deep.flatten(0, 1)))
+        distance = -COSINE_SCALE * affinity_maps(positions, mean) - threshold[:, None, None, None]
         foreground = upsample(1 - torch.sigmoid(0.5 * distance), (self.image_size, self.image_size))
         return torch.unflatten(torch.cat([1 - foreground, foreground], dim=1), 0, (-1, n))

@@ -54,6 +54,10 @@ def fill_sources(
         key = torch.rand(inside.shape, device=inside.device)
     else:
         key = torch.linspace(0, 0.5, inside.shape[1], device=inside.device).expand_as(inside)
+    # Keys lie in [0, 1) and every outside position's is raised by 1, so one sort with a fixed
+    # shape puts the inside positions first: in the order of their keys, which is a draw without
+    # replacement (random) or, as the sort is stable, raster order. Up to 0.5 only, because in
+    # float32 the largest key must not be rounded up to 1.
     order = torch.argsort(key + ~inside, dim=1, stable=True)
     n_inside = inside.sum(dim=1, keepdim=True).clamp(min=1)
     rank = torch.cumsum(~inside, dim=1) - 1

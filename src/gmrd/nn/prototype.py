@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-SCALE = 20.0
-"""Factor on the cosine before the softmax, as the field has it."""
+from gmrd.nn.affinity import COSINE_SCALE
 
 
 class Prototypes(NamedTuple):
@@ -60,7 +59,9 @@ class PrototypeMatching(nn.Module):
         both = torch.stack([prototypes.background, prototypes.foreground])[:, :, None, None]
         cosines = torch.stack([F.cosine_similarity(features, row, dim=1) for row in both], dim=1)
         size = (self.image_size, self.image_size)
-        logits = F.interpolate(SCALE * cosines, size=size, mode="bilinear", align_corners=True)
+        logits = F.interpolate(
+            COSINE_SCALE * cosines, size=size, mode="bilinear", align_corners=True
+        )
         return logits.softmax(dim=1)[:, 1]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gmrd.errors import InputError
+from gmrd.nn.descriptors import Activation
 from gmrd.nn.network import GMRD
-from gmrd.types import Variant
 
 _NAMES = (
     ("encoder.backbone.conv1.", "encoder.stem.0."),
@@ -33,7 +34,7 @@ _NAMES = (
 )
 """What the names of the public code's parameters begin with, and ours."""
 
-_MIX = {"paper": "3", "head": "2"}
+_MIX: dict[Activation, str] = {"relu": "3", "none": "2"}
 """The generator's second linear layer comes after the activation, or in its place."""
 
 _UNUSED = "encoder.reduce2.weight"
@@ -42,7 +43,7 @@ _UNUSED = "encoder.reduce2.weight"
 
 def from_public_name(name: str) -> str:
     """Our name of a parameter of the public research code."""
-    return _rename(name, [*_NAMES, *_mix_names("paper"), *_mix_names("head")])
+    return _rename(name, [*_NAMES, *_mix_names("relu"), *_mix_names("none")])
 
 
 def to_public(network: GMRD) -> dict[str, Tensor]:
@@ -51,14 +52,15 @@ def to_public(network: GMRD) -> dict[str, Tensor]:
     Raises:
         InputError: the network has no threshold, which the format asks for.
     """
-    if network.encoder.threshold is None:
+    if getattr(network.encoder, "threshold", None) is None:
         raise InputError("the public format holds layer4 and the classifier: the network must be "
                          "built with with_threshold=true")  # fmt: skip
-    paper = isinstance(network.foreground.activation, torch.nn.ReLU)
-    names = [*_NAMES, *_mix_names("paper" if paper else "head")]
+    relu = isinstance(network.foreground.activation, torch.nn.ReLU)
+    names = [*_NAMES, *_mix_names("relu" if relu else "none")]
     back = [(ours, theirs) for theirs, ours in names]
     public = {_rename(name, back): value for name, value in network.state_dict().items()}
-    n_features, n_deep = network.encoder.reduce.out_channels, network.encoder.threshold.n_channels
+    encoder: Any = network.encoder
+    n_features, n_deep = encoder.reduce.out_channels, encoder.threshold.n_channels
     return {**public, _UNUSED: torch.zeros(n_features, n_deep, 1, 1)}
 
 
@@ -71,7 +73,7 @@ def load_public(network: GMRD, weights: Mapping[str, Tensor]) -> None:
         InputError: a weight is missing, unknown or of another shape; the message names each.
     """
     ours = {name: from_public_name(name) for name in weights if name != _UNUSED}
-    if network.encoder.threshold is None:
+    if getattr(network.encoder, "threshold", None) is None:
         ours = {k: v for k, v in ours.items() if not v.startswith("encoder.threshold.")}
     expected = network.state_dict()
     problems = [f"{name} is missing" for name in expected.keys() - ours.values()]
@@ -130,14 +132,15 @@ def describe_public(weights: Mapping[str, Tensor]) -> dict[str, str | int]:
         "n_foreground": n_foreground,
         "n_background": len(weights[needed[1]]),
         "image_size": round(n_positions**0.5),
-        "variant": "head" if "mlp1.reduce.2.weight" in weights else "paper",
+        "activation": "none" if "mlp1.reduce.2.weight" in weights else "relu",
     }
 
 
-def _mix_names(variant: Variant) -> list[tuple[str, str]]:
+def _mix_names(activation: Activation) -> list[tuple[str, str]]:
     generators = {"mlp1": "foreground", "mlp2": "background"}
     return [
-        (f"{theirs}.reduce.{_MIX[variant]}.", f"{ours}.mix.") for theirs, ours in generators.items()
+        (f"{theirs}.reduce.{_MIX[activation]}.", f"{ours}.mix.")
+        for theirs, ours in generators.items()
     ]
 
 

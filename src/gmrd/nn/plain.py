@@ -1,25 +1,32 @@
-"""The network as its equations say it, step by step: what the lean one is measured against.
+"""The network as the paper's equations say it, step by step: read this beside the paper.
 
-Features are upsampled to the slice's size and filled position by position, every descriptor
-generator sees all pixel positions, supports are encoded again for every query slice, and every
-image goes through layer4. Weights are those of a ``GMRD``, so both compute the same numbers.
+It is what the lean network is tested and measured against. Features are upsampled to the slice's
+size and filled position by position, every descriptor generator sees all pixel positions, supports
+are encoded again for every query slice, and every image goes through layer4. Weights are those of
+a ``GMRD``, so both compute the same numbers.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gmrd.losses import GMRDLoss
-from gmrd.nn import GMRD, Descriptors, NetworkOutput
-from gmrd.nn.affinity import AffinityDecoder
 from gmrd.nn.descriptors import DescriptorGenerator, background_boundary, foreground_boundary
+from gmrd.nn.network import GMRD, Descriptors, NetworkOutput
 from gmrd.types import Episode
 
 
 class PlainNetwork(nn.Module):
-    """Plain eager float32 port with a GMRD's weights (built with_threshold)."""
+    """One episode, one shot, one query, with the weights of a GMRD.
+
+    Args:
+        network: built ``with_threshold=True`` and a bottleneck ResNet; it is taken over, and its
+            stages become torchvision's.
+    """
 
     def __init__(self, network: GMRD) -> None:
         super().__init__()
@@ -27,15 +34,19 @@ class PlainNetwork(nn.Module):
         for name in ("layer1", "layer2", "layer3"):
             setattr(network.encoder, name, nn.Sequential(*getattr(network.encoder, name)))
 
-    def encode(self, images: Tensor) -> Tensor:
-        encoder = self.network.encoder
+    def encode(self, images: Float[Tensor, "n h w"]) -> Float[Tensor, "n c hf wf"]:
+        """Features of every slice."""
+        encoder: Any = self.network.encoder
         deep = encoder.stem(images.unsqueeze(1).expand(-1, 3, -1, -1).contiguous())
         deep = encoder.layer3(encoder.layer2(encoder.layer1(deep)))
         encoder.threshold(deep)  # always run, read only where a support is empty
-        return encoder.reduce(deep)
+        features: Tensor = encoder.reduce(deep)
+        return features
 
-    def describe(self, features: Tensor, mask: Tensor) -> Descriptors:
-        """Descriptors of one slice: features (c, hf, wf), mask (h, w)."""
+    def describe(
+        self, features: Float[Tensor, "c hf wf"], mask: Float[Tensor, "h w"]
+    ) -> Descriptors:
+        """Descriptors of one slice by its mask."""
         full = F.interpolate(features[None], mask.shape, mode="bilinear", align_corners=True)[0]
         edge = foreground_boundary(mask[None])[0]
         outer = background_boundary(mask[None], self.network.boundary)[0]
@@ -45,16 +56,22 @@ class PlainNetwork(nn.Module):
         )
 
     def _generate(
-        self, generator: DescriptorGenerator, full: Tensor, region: Tensor, boundary: Tensor
-    ) -> Tensor:
+        self,
+        generator: DescriptorGenerator,
+        full: Float[Tensor, "c h w"],
+        region: Float[Tensor, "h w"],
+        boundary: Float[Tensor, "h w"],
+    ) -> Float[Tensor, "rows c"]:
         filled = fill(full.flatten(1), region.flatten() > 0.5)
         hidden = generator.dropout(generator.positions(filled))
         rows = generator.mix(generator.activation(hidden)).T
         means = [(full * m).sum(dim=(1, 2)) / (m.sum() + 1e-5) for m in (region, boundary)]
         return torch.cat([rows, torch.stack(means)])
 
-    def decode(self, features: Tensor, described: Descriptors, size: tuple[int, int]) -> Tensor:
-        """Probabilities (2, h, w) of one slice."""
+    def decode(
+        self, features: Float[Tensor, "c hf wf"], described: Descriptors, size: tuple[int, int]
+    ) -> Float[Tensor, "2 h w"]:
+        """Background and foreground probability of one slice."""
         logits = [
             self._logit(self.network.background_decoder, features, described.background[0]),
             self._logit(self.network.foreground_decoder, features, described.foreground[0]),
@@ -62,9 +79,10 @@ class PlainNetwork(nn.Module):
         full = F.interpolate(torch.stack(logits)[None], size, mode="bilinear", align_corners=True)
         return full[0].softmax(dim=0)
 
-    def _logit(self, decoder: AffinityDecoder, features: Tensor, rows: Tensor) -> Tensor:
+    def _logit(self, decoder: nn.Module, features: Tensor, rows: Tensor) -> Tensor:
         cosines = F.normalize(rows, dim=1) @ F.normalize(features.flatten(1), dim=0)
-        return decoder(cosines.unflatten(1, features.shape[1:])[None])[0]
+        logits: Tensor = decoder(torch.unflatten(cosines, 1, features.shape[1:])[None])
+        return logits[0]
 
     def forward(self, episode: Episode) -> NetworkOutput:
         """One episode, one shot, one query."""
@@ -80,14 +98,16 @@ class PlainNetwork(nn.Module):
             probabilities[None, None], alignment[None, None], predicted.any()[None], support, query
         )
 
-    def predict(self, support: Tensor, mask: Tensor, query: Tensor) -> Tensor:
+    def predict(
+        self, support: Float[Tensor, "h w"], mask: Float[Tensor, "h w"], query: Float[Tensor, "h w"]
+    ) -> Float[Tensor, "h w"]:
         """Foreground probability of one query slice; the support is encoded with it."""
         support_features, query_features = self.encode(torch.stack([support, query]))
         described = self.describe(support_features, mask)
         return self.decode(query_features, described, (query.shape[0], query.shape[1]))[1]
 
 
-def fill(full: Tensor, inside: Tensor) -> Tensor:
+def fill(full: Float[Tensor, "c hw"], inside: Bool[Tensor, " hw"]) -> Float[Tensor, "c hw"]:
     """Positions outside take the features inside in turn."""
     positions = inside.nonzero().flatten()
     filled = torch.zeros_like(full)
@@ -96,8 +116,3 @@ def fill(full: Tensor, inside: Tensor) -> Tensor:
         filled[:, inside] = full[:, inside]
         filled[:, ~inside] = full[:, positions[turn.to(positions.device)]]
     return filled
-
-
-def losses(output: NetworkOutput, episode: Episode) -> dict[str, Tensor]:
-    """The same losses."""
-    return GMRDLoss()(output, episode)

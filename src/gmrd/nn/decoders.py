@@ -1,0 +1,71 @@
+"""Decoders: from the affinity maps of a path to its logit map.
+
+A decoder is made with ``n_descriptors=K`` and settings of its own. Its input is the affinity of
+every position with K generated descriptors, the mean and the boundary descriptor.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gmrd.nn.affinity import COSINE_SCALE
+
+
+class AffinityDecoder(nn.Module):
+    """MAMP: fuses the affinity maps by convolutions; no layer has a bias (paper, section III-D).
+
+    Args:
+        n_descriptors: K.
+        n_hidden: channels before the last layer.
+        dropout: probability that one of them is dropped.
+    """
+
+    def __init__(self, *, n_descriptors: int, n_hidden: int = 100, dropout: float = 0.1) -> None:
+        super().__init__()
+        k = n_descriptors
+        self.reduce = nn.Conv2d(k + 2, k, 1, bias=False)
+        self.residual = nn.Sequential(
+            nn.Conv2d(k, k, 3, padding=1, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(k, k, 3, padding=1, bias=False),
+            nn.ReLU(),
+        )
+        self.head = nn.Sequential(
+            nn.Conv2d(k, n_hidden, 3, padding=1, bias=False),
+            nn.ReLU(),
+            nn.Dropout2d(dropout),
+            nn.Conv2d(n_hidden, 1, 1, bias=False),
+        )
+
+    def forward(self, maps: Float[Tensor, "n k hf wf"]) -> Float[Tensor, "n hf wf"]:
+        """The logit at every feature position."""
+        fused = F.relu(self.reduce(maps))
+        logits: Tensor = self.head(fused + self.residual(fused))
+        return logits.squeeze(1)
+
+
+class BestCosine(nn.Module):
+    """Ablation of MAMP: the best affinity of a position, scaled, is its logit (section IV-D).
+
+    Args:
+        n_descriptors: K; nothing is learned, so it makes no difference.
+        scale: of the cosine.
+    """
+
+    def __init__(self, *, n_descriptors: int, scale: float = COSINE_SCALE) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, maps: Float[Tensor, "n k hf wf"]) -> Float[Tensor, "n hf wf"]:
+        """The logit at every feature position."""
+        return self.scale * maps.amax(dim=1)
+
+
+class NoPath(nn.Module):
+    """Ablation of the background's path: its logit is zero, so the foreground alone decides."""
+
+    def forward(self, maps: Float[Tensor, "n k hf wf"]) -> Float[Tensor, "n hf wf"]:
+        """Zero at every feature position."""
+        return maps.new_zeros((maps.shape[0], *maps.shape[2:]))

@@ -53,6 +53,7 @@ class GMRDModule(LightningModule):
             resumed training draws what an uninterrupted one would have drawn.
         scans: what a checkpoint remembers of its training, a plain
             :class:`gmrd.record.TrainingRecord`; prediction brings new scans to its geometry.
+        _target_: the module's own class, as its checkpoint names it; the module writes it.
     """
 
     def __init__(
@@ -64,13 +65,14 @@ class GMRDModule(LightningModule):
         scheduler: Mapping[str, Any] | None = None,
         seed: int = 0,
         scans: Mapping[str, Any] | None = None,
+        _target_: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.hparams[TARGET] = name_of(type(self))
         self._part_of_step = (-1, 0)
         self.train_metrics, self.val_metrics = EpisodeMetrics(), EpisodeMetrics()
-        self.network = build("model.network", {TARGET: DEFAULT_NETWORK, **network}, GMRD)
+        self.network = network_of(network)
         self.loss = build("model.loss", {TARGET: DEFAULT_LOSS, **loss}, nn.Module)
 
     @property
@@ -126,7 +128,7 @@ class GMRDModule(LightningModule):
         if "pretrained" in network:
             network["pretrained"] = None
         arguments = {**hyper_parameters, "network": network}
-        return cls(**{name: value for name, value in arguments.items() if name != TARGET})
+        return cls(**arguments)
 
     def training_step(self, batch: Episode, batch_idx: int) -> Tensor:
         """The total loss of a batch of episodes.
@@ -182,6 +184,11 @@ class GMRDModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+def network_of(settings: Mapping[str, Any]) -> GMRD:
+    """The network that a module's hyper-parameters describe, with weights of its own."""
+    return build("model.network", {TARGET: DEFAULT_NETWORK, **settings}, GMRD)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -229,7 +229,10 @@ def test_a_missing_checkpoint_is_named(train: Train, tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("model.network.n_features=8", r"another network \(.*n_features=16, here 8"),
-        ("model.network.image_size=32", r"another optimizer \(name=SGD, here AdamW"),
+        (
+            "model.network.image_size=32",
+            r"another optimizer \(_target_=torch.optim.SGD, here torch.optim.AdamW",
+        ),
     ],
 )
 def test_another_training_is_not_resumed(

@@ -166,7 +166,7 @@ def test_conditions_are_compared_each_over_its_folds(
     for number, (prediction, fold) in enumerate(choices):
         folder = tmp_path / str(number)
         folder.mkdir()
-        overrides = ["data=chaost2", f"fold={fold}", f"model.network.prediction={prediction}"]
+        overrides = ["data=chaost2", f"fold={fold}", f"model.network.decoder={prediction}"]
         status = "failed" if prediction == "neither" else "completed"
         record = {"job": number, "overrides": overrides, "status": status}
         (folder / "job.json").write_text(json.dumps(record))
@@ -179,7 +179,7 @@ def test_conditions_are_compared_each_over_its_folds(
     rows = csv.DictReader((tmp_path / "comparison.csv").open())
     dice = {r["condition"]: r for r in rows if (r["score"], r["organ"]) == ("dice", "liver")}
     assert {name: float(row["mean"]) for name, row in dice.items()} == pytest.approx(
-        {"model.network.prediction=mamp": 0.75, "model.network.prediction=cosine": 0.55}
+        {"model.network.decoder=mamp": 0.75, "model.network.decoder=cosine": 0.55}
     )
     assert {row["folds"] for row in dice.values()} == {"0 1"}
     assert not (tmp_path / "table.csv").exists()

@@ -35,7 +35,7 @@ def about(
         "support": split.choice.support,
         "exclusion": split.choice.exclusion if split.choice.setting == 2 else "none",
         "group": split.choice.group,
-        "variant": module.hparams["network"]["variant"],
+        "variant": module.variant,
         "backbone": module.hparams["network"].get("backbone"),
         "pretrained": (record.pretrained or "none") if record else None,
         "steps": steps,

@@ -26,8 +26,7 @@ from gmrd.evaluation.evaluator import (
 from gmrd.evaluation.scores import ScoredCase, per_organ, rich_table, write_scores
 from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.inference import choose_device
-from gmrd.module import GMRDModule
-from gmrd.nn import build_network
+from gmrd.module import GMRDModule, network_of
 from gmrd.nn.prototype import PrototypeMatching
 from gmrd.viz.pictures import side_by_side
 
@@ -164,7 +163,7 @@ def _untrained(module: GMRDModule) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(module.hparams["seed"]))
         try:
-            return build_network(**settings)
+            return network_of(settings)
         except InputError as error:
             raise InputError(
                 f"{error}; or leave the untrained network out: baselines=false"

@@ -62,7 +62,7 @@ def _record(
         setting=split.choice.setting,
         group=split.choice.group,
         seed=int(module.hparams["seed"]),
-        variant=module.hparams["network"]["variant"],
+        variant=module.variant,
         pretrained=None if pretrained is None else str(pretrained),
         max_steps=int(cfg.trainer.max_steps),
         settings=deciding(cfg),

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from types import NoneType
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 from rich.markup import escape
 
+from gmrd.components import allowing
 from gmrd.errors import InputError
 
 CONFIG_PATH = "pkg://gmrd.conf"
@@ -40,7 +42,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             _hush_libraries()
             try:
                 _refuse_wrong_kinds(cfg)
-                return task(cfg)
+                with allowing(_packages(cfg)):
+                    return task(cfg)
             except Exception as error:
                 refused = _refused(error)
                 if refused is None or HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -54,7 +57,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     _take_leave()
                 raise
 
-        return cast("Callable[[], Any]", explained)
+        def entry() -> Any:
+            if "--version" in sys.argv[1:]:  # Hydra would print its own
+                print(f"gmrd {version('gmrd')}")
+                return None
+            return cast("Callable[[], Any]", explained)()
+
+        return entry
 
     return decorate
 
@@ -68,6 +77,14 @@ def _refuse_wrong_kinds(cfg: DictConfig) -> None:
     for key in ("folds", "seeds", "groups", "devices"):
         if not isinstance(cfg.get(key), (ListConfig, NoneType)):
             raise InputError(f"{key}={cfg[key]} is no list: {key}=[{cfg[key]}]")
+
+
+def _packages(cfg: DictConfig) -> list[str]:
+    """Packages beside gmrd whose classes a checkpoint may name, of commands that read one."""
+    packages = cfg.get("allow") or []
+    if isinstance(packages, str) or not all(isinstance(name, str) for name in packages):
+        raise InputError(f"allow={packages} is no list of packages: allow=[{packages}]")
+    return list(packages)
 
 
 def _refused(error: BaseException | None) -> Exception | None:
@@ -102,6 +119,7 @@ def _hush_libraries() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # how profilers print
     for message in (".*isinstance.treespec, LeafSpec.*", "Experiment logs directory"):
         warnings.filterwarnings("ignore", message=message)
 

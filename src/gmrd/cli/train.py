@@ -15,6 +15,7 @@ from gmrd.cli.console import command, construct
 from gmrd.data.build import plain, read_split
 from gmrd.errors import InputError, refuse_below_one
 from gmrd.module import GMRDModule
+from gmrd.training.callbacks import switched_on
 from gmrd.training.held_out import ScoreHeldOut, measured
 from gmrd.training.occupancy import alone_in
 from gmrd.training.remember import remember
@@ -52,10 +53,8 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
         module.network.compile()
     ckpt_path = checkpoint_to_resume(cfg.ckpt_path, output_dir, module)
     keep_old_metrics(output_dir)
-    trainer = construct(
-        "trainer", cfg.trainer,
-        callbacks=[*members(cfg, "callbacks"), conclusion], logger=members(cfg, "logger"),
-    )  # fmt: skip
+    callbacks = [*switched_on(members(cfg, "callbacks"), cfg.trainer), conclusion]
+    trainer = construct("trainer", cfg.trainer, callbacks=callbacks, logger=members(cfg, "logger"))
     with passing_sigterm_on(trainer):
         trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
     return measured(trainer), module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def score_fold(
     steps: int | None,
     selected: str = "last",
     watch: Watch | None = None,
+    n_cases: int | None = None,
 ) -> dict[str, float]:
     """Score a module on the fold of a split; print, write and return what came out.
 
@@ -62,8 +64,9 @@ def score_fold(
         steps: how many the network was trained for; None if that is not known.
         selected: ``last``, or ``best`` for the weights that validated best within these steps.
         watch: told of every case.
+        n_cases: score this many at most, to try the way rather than the network.
     """
-    scores = _score_cases(module, split, settings, output_dir, watch)
+    scores = _score_cases(module, split, settings, output_dir, watch, n_cases)
     taken = steps_taken(steps, record_of(module), selected)
     conditions = about(module, split, settings, taken)
     write_scores(scores, output_dir, about=conditions, decided_by=decided_by(module, split))
@@ -78,14 +81,15 @@ def _score_cases(
     settings: EvaluationSettings,
     output_dir: Path,
     watch: Watch | None,
+    n_cases: int | None,
 ) -> list[ScoredCase]:
     evaluator = evaluator_of(split, settings)
     methods = _methods(module, with_baselines=settings.baselines)
     for network in methods.values():
         network.eval().to(evaluator.device)
     scores: list[ScoredCase] = []
-    found = evaluator.score(methods, split.evaluation_cases())
-    n_queries = len(split.evaluation_plan())
+    found = evaluator.score(methods, islice(split.evaluation_cases(), n_cases))
+    n_queries = len(split.evaluation_plan()[:n_cases])
     for case, by_method, of_case in track(found, "Scoring cases", n_queries, console=console):
         scores += of_case
         labels = as_label_map(by_method[TRAINED])

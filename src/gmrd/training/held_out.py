@@ -39,6 +39,7 @@ class ScoreHeldOut(Callback):
         self._trained: GMRDModule | None = None
         if cfg.evaluate:
             _refuse_unknown_weights(cfg.evaluation.weights)
+            _refuse_best_of_none(cfg)
             scored.evaluation_plan()
             evaluator_of(scored, EvaluationSettings.from_config(cfg.evaluation))
 
@@ -68,7 +69,9 @@ class ScoreHeldOut(Callback):
         close(trainer.loggers)
 
     def _score(self, trainer: Trainer, module: GMRDModule) -> None:
-        choose_weights(self.cfg.evaluation.weights, trainer, module)
+        fast_dev_run = bool(getattr(trainer, "fast_dev_run", False))
+        if not fast_dev_run:  # it saves no weights to choose from
+            choose_weights(self.cfg.evaluation.weights, trainer, module)
         recorder = CaseRecorder(self.scored.classes)
         scores = score_fold(
             module,
@@ -78,6 +81,7 @@ class ScoreHeldOut(Callback):
             steps=trainer.global_step,
             selected=self.cfg.evaluation.weights,
             watch=recorder.add,
+            n_cases=1 if fast_dev_run else None,
         )
         trainer.callback_metrics.update(
             {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
@@ -115,3 +119,11 @@ def _monitoring(trainer: Trainer) -> list[Any]:
 def _refuse_unknown_weights(which: str) -> None:
     if which not in ("last", "best"):
         raise InputError(f"evaluation.weights={which} is neither last nor best")
+
+
+def _refuse_best_of_none(cfg: DictConfig) -> None:
+    if cfg.evaluation.weights == "best" and not cfg.trainer.enable_checkpointing:
+        raise InputError(
+            "evaluation.weights=best, but trainer.enable_checkpointing=false saves none: use "
+            "evaluation.weights=last"
+        )

@@ -4,6 +4,7 @@ from gmrd.training.callbacks.checkpoints import AtomicCheckpointIO, SaveLast
 from gmrd.training.callbacks.episode_pictures import EpisodePictures
 from gmrd.training.callbacks.preemption import Preemption
 from gmrd.training.callbacks.progress import TrainingProgress
+from gmrd.training.callbacks.switches import switched_on
 from gmrd.training.callbacks.throughput import Throughput
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "SaveLast",
     "Throughput",
     "TrainingProgress",
+    "switched_on",
 ]

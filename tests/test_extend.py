@@ -1,0 +1,153 @@
+"""Parts from outside the package, as docs/extend.md shows them: trained, scored, used, exported."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gmrd.components import VARIABLE, allowing, build, locate, refuse_foreign
+from gmrd.errors import InputError
+from gmrd.module import GMRDModule, load_module
+from helpers.commands import RunHere
+
+PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text()
+LAST = "run/checkpoints/last.ckpt"
+
+
+def shown(language: str, path: str) -> str:
+    """The block of the page that begins with a comment that names a file."""
+    (text,) = re.findall(rf"```{language}\n# {re.escape(path)}\n(.*?)```", PAGE, re.DOTALL)
+    return str(text)
+
+
+@pytest.fixture
+def mylab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page's files, in a folder that Python finds."""
+    folder = tmp_path / "mylab"
+    (folder / "my-configs/experiment").mkdir(parents=True)
+    (folder / "mylab.py").write_text(shown("python", "mylab.py"))
+    experiment = "my-configs/experiment/mylab.yaml"
+    (folder / experiment).write_text(shown("yaml", experiment))
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "mylab", raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    return folder
+
+
+def test_the_page_s_parts_go_the_whole_way(
+    run_here: RunHere,
+    mylab: Path,
+    tiny: tuple[str, ...],
+    support: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = tuple(o for o in tiny if o.startswith(("data", "fold")))
+    parts = ("--config-dir", str(mylab / "my-configs"), "experiment=mylab", "optimizer=adam")
+    quiet = ("evaluate=false", "~callbacks.pictures", "trainer.max_steps=2", "hydra.run.dir=run")
+    assert run_here("train", *tiny, *quiet, *parts) == 0
+    saved = torch.load(LAST, weights_only=True)
+    settings = saved["hyper_parameters"]
+    assert settings["network"]["encoder"] == {"_target_": "mylab.SmallEncoder", "channels": 16}
+    assert settings["optimizer"]["_target_"] == "torch.optim.Adam"
+    assert saved["state_dict"]["network.encoder.layers.0.weight"].shape == (16, 1, 4, 4)
+
+    image, label = support
+    commands: dict[str, tuple[str, ...]] = {
+        "evaluate": (*data, "baselines=false", "hydra.run.dir=scored"),
+        "predict": (
+            f"support.image={image}", f"support.label={label}", f"query={image}", "out=found",
+        ),
+        "export": ("format=torch", "out=mylab.pt2"),
+    }  # fmt: skip
+    for name, given in commands.items():
+        capsys.readouterr()
+        assert run_here(name, f"ckpt_path={LAST}", *given) == 2
+        refused = " ".join(capsys.readouterr().err.split())
+        assert "names mylab.SmallEncoder, which is not part of gmrd" in refused
+        assert "add allow=[mylab] or set GMRD_ALLOW=mylab" in refused
+        assert run_here(name, f"ckpt_path={LAST}", *given, "allow=[mylab]") == 0
+    assert "variant paper, mylab.SmallEncoder, mylab.DiceLoss" in (
+        load_about(Path("scored/summary.json"))
+    )
+
+
+def load_about(path: Path) -> str:
+    import json
+
+    about = json.loads(path.read_text())["about"]
+    return f"variant {about['variant']}"
+
+
+class Sharper(GMRDModule):
+    """A module of equal shapes that computes something else."""
+
+
+def test_a_subclass_is_never_taken_for_the_plain_module(
+    module: GMRDModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setitem(sys.modules, "sharper", sys.modules[__name__])
+    monkeypatch.setattr(Sharper, "__module__", "sharper")
+    sharper = Sharper.rebuilt(module.hparams)
+    path = tmp_path / "sharper.ckpt"
+    torch.save(
+        {"hyper_parameters": dict(sharper.hparams), "state_dict": sharper.state_dict()}, path
+    )
+    with pytest.raises(InputError, match=r"names sharper\.Sharper.*allow=\[sharper\]"):
+        load_module(path)
+    with allowing(["sharper"]):
+        assert type(load_module(path)) is Sharper
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere.Loss", "cannot be imported"),
+        ("gmrd.losses.NoLoss", "cannot be imported"),
+        ("Loss", "cannot be imported"),
+        ("os.system", "is no Module"),
+        ("gmrd.types.Episode", "is no Module"),
+        ("gmrd.io.atomic.replacing", "is no Module"),
+        ("torch.nn.functional.relu", "is no Module"),
+    ],
+)
+def test_what_is_no_part_is_never_called(name: str, words: str) -> None:
+    with pytest.raises(InputError, match=rf"model\.loss\._target_={re.escape(name)} {words}"):
+        locate("model.loss", name, torch.nn.Module)
+
+
+def test_a_refused_argument_is_named() -> None:
+    with pytest.raises(InputError, match=r"model\.loss: Linear\(in_features=2, size=3\).*size"):
+        build("model.loss", {"_target_": "torch.nn.Linear", "in_features": 2, "size": 3},
+              torch.nn.Module)  # fmt: skip
+    with pytest.raises(InputError, match=r"add model\.loss\._target_="):
+        build("model.loss", {}, torch.nn.Module)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"_target_": "os.system"},
+        {"network": {"encoder": {"deeper": [{"_target_": "gmrdx.Encoder"}]}}},
+        {"_target_": "torch.hub.load"},
+    ],
+)
+def test_names_at_any_depth_are_refused(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(InputError, match=r"x\.ckpt names .* allow="):
+        refuse_foreign(settings, "x.ckpt")
+
+
+def test_permission_ends_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "one")
+    with allowing(["two"]):
+        refuse_foreign([{"_target_": "one.A"}, {"_target_": "two.B"}], "x.ckpt")
+    with pytest.raises(InputError, match=r"names two\.B"):
+        refuse_foreign([{"_target_": "one.A"}, {"_target_": "two.B"}], "x.ckpt")

@@ -47,9 +47,10 @@ def test_the_page_s_parts_go_the_whole_way(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     data = tuple(o for o in tiny if o.startswith(("data", "fold")))
-    parts = ("--config-dir", str(mylab / "my-configs"), "experiment=mylab", "optimizer=adam")
+    folder = ("--config-dir", str(mylab / "my-configs"))
+    parts = ("experiment=mylab", "optimizer=adam")
     quiet = ("evaluate=false", "~callbacks.pictures", "trainer.max_steps=2", "hydra.run.dir=run")
-    assert run_here("train", *tiny, *quiet, *parts) == 0
+    assert run_here("train", *folder, *tiny, *quiet, *parts) == 0
     saved = torch.load(LAST, weights_only=True)
     settings = saved["hyper_parameters"]
     assert settings["network"]["encoder"] == {"_target_": "mylab.SmallEncoder", "channels": 16}

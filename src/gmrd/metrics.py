@@ -36,11 +36,17 @@ class EpisodeMetrics(nn.Module):
 
     How the episodes were cut into batches, and which process had them, makes no difference. No
     update waits for the accelerator.
+
+    Args:
+        further: metrics by name, updated with foreground probabilities and masks as they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, further: Mapping[str, Metric] | None = None) -> None:
         super().__init__()
         self.pseudo_dice = PseudoDice()
+        self.further = nn.ModuleDict(dict(further or {}))
+        for metric in self.further.values():
+            cast("Metric", metric).sync_on_compute = False  # compute decides
         self.means = nn.ModuleDict()
 
     def update(
@@ -59,7 +65,8 @@ class EpisodeMetrics(nn.Module):
         for name, value in losses.items():
             # One copy an episode: MeanMetric drops weights where it does not look for NaN.
             self._mean(name, value).update(value.detach().expand(len(masks)))
-        self.pseudo_dice.update(probability.detach(), masks)
+        for metric in (self.pseudo_dice, *self.further.values()):
+            cast("Metric", metric).update(probability.detach(), masks)
 
     def compute(self, *, over_processes: bool = True) -> dict[str, Tensor]:
         """The values by the names that loggers show; all processes must ask at once.
@@ -80,7 +87,8 @@ class EpisodeMetrics(nn.Module):
 
     def _metrics(self) -> dict[str, Metric]:
         means = {name: cast("Metric", mean) for name, mean in self.means.items()}
-        return {**means, "pseudo_dice": self.pseudo_dice}
+        further = {name: cast("Metric", metric) for name, metric in self.further.items()}
+        return {**means, "pseudo_dice": self.pseudo_dice, **further}
 
     def _mean(self, loss: str, value: Tensor) -> MeanMetric:
         name = "loss" if loss == "total" else f"{loss}_loss"

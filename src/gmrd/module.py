@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
 
 from gmrd.components import TARGET, build, is_trusted, locate, name_of, refuse_foreign, targets
 from gmrd.errors import InputError
@@ -49,6 +50,7 @@ class GMRDModule(LightningModule):
         optimizer: ``_target_`` names a subclass of ``torch.optim.Optimizer``.
         scheduler: ``_target_`` names a subclass of ``torch.optim.lr_scheduler.LRScheduler``; it is
             stepped once per training step. None for a constant learning rate.
+        metrics: further ones by name, each with a ``_target_`` that names a torchmetrics class.
         seed: together with the step and the rank it decides dropout and the random fill, so a
             resumed training draws what an uninterrupted one would have drawn.
         scans: what a checkpoint remembers of its training, a plain
@@ -63,6 +65,7 @@ class GMRDModule(LightningModule):
         loss: Mapping[str, Any],
         optimizer: Mapping[str, Any],
         scheduler: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Mapping[str, Any]] | None = None,
         seed: int = 0,
         scans: Mapping[str, Any] | None = None,
         _target_: str | None = None,
@@ -71,7 +74,7 @@ class GMRDModule(LightningModule):
         self.save_hyperparameters()
         self.hparams[TARGET] = name_of(type(self))
         self._part_of_step = (-1, 0)
-        self.train_metrics, self.val_metrics = EpisodeMetrics(), EpisodeMetrics()
+        self.train_metrics, self.val_metrics = (EpisodeMetrics(_built(metrics)) for _ in range(2))
         self.network = network_of(network)
         self.loss = build("model.loss", {TARGET: DEFAULT_LOSS, **loss}, nn.Module)
 
@@ -189,6 +192,14 @@ class GMRDModule(LightningModule):
 def network_of(settings: Mapping[str, Any]) -> GMRD:
     """The network that a module's hyper-parameters describe, with weights of its own."""
     return build("model.network", {TARGET: DEFAULT_NETWORK, **settings}, GMRD)
+
+
+def _built(metrics: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Metric]:
+    kind: Any = Metric  # abstract
+    return {
+        name: build(f"model.metrics.{name}", settings, kind)
+        for name, settings in (metrics or {}).items()
+    }
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

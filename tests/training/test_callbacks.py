@@ -13,11 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.demos.boring_classes import BoringModel
 
 from gmrd.nn import Descriptors
-from gmrd.training.callbacks import AtomicCheckpointIO, Preemption, Throughput, TrainingProgress
+from gmrd.training.callbacks import (
+    AtomicCheckpointIO,
+    Preemption,
+    SaveLast,
+    Throughput,
+    TrainingProgress,
+    switched_on,
+)
 from gmrd.training.callbacks.episode_pictures import affinity_figure, descriptor_figure
 
 
@@ -71,6 +79,25 @@ def test_descriptors_are_drawn_by_their_cosines() -> None:
     drawn = descriptor_figure(Descriptors(foreground, background)).axes[0].images[0].get_array()
     expected = [[1, 0, -1], [0, 1, 0], [-1, 0, 1]]
     np.testing.assert_allclose(np.asarray(drawn), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("switch", "left_out"),
+    [
+        ({}, set()),
+        ({"enable_checkpointing": False}, {"SaveLast", "Preemption"}),
+        ({"fast_dev_run": True}, {"SaveLast", "Preemption"}),
+        ({"enable_progress_bar": False}, {"TrainingProgress"}),
+    ],
+)
+def test_the_trainer_s_switches_turn_callbacks_off(
+    tmp_path: Path, switch: dict[str, bool], left_out: set[str]
+) -> None:
+    callbacks = [SaveLast(tmp_path), Preemption(tmp_path), TrainingProgress(), Throughput()]
+    on = ("enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    settings = OmegaConf.create({**dict.fromkeys(on, True), "fast_dev_run": False, **switch})
+    kept = {type(callback).__name__ for callback in switched_on(callbacks, settings)}
+    assert {type(callback).__name__ for callback in callbacks} - kept == left_out
 
 
 class Log:

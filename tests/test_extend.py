@@ -123,7 +123,9 @@ def test_what_is_no_part_is_never_called(name: str, words: str) -> None:
 
 
 def test_a_refused_argument_is_named() -> None:
-    with pytest.raises(InputError, match=r"model\.loss: Linear\(in_features=2, size=3\).*size"):
+    with pytest.raises(
+        InputError, match=r"model\.loss do not work: Linear\(in_features=2, size=3\).*size"
+    ):
         build("model.loss", {"_target_": "torch.nn.Linear", "in_features": 2, "size": 3},
               torch.nn.Module)  # fmt: skip
     with pytest.raises(InputError, match=r"add model\.loss\._target_="):

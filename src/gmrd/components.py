@@ -56,7 +56,9 @@ def build(key: str, settings: Mapping[str, Any], kind: type[_T], *args: Any, **k
         raise
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        raise InputError(f"{key}: {target.__name__}({given}): {error}") from error
+        raise InputError(
+            f"the settings of {key} do not work: {target.__name__}({given}): {error}"
+        ) from error
     return made
 
 

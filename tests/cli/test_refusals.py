@@ -90,7 +90,10 @@ def test_an_image_with_nan(refusal, root) -> None:
         ("seed=-1", ("seed=-1 is less than 0",)),
         ("setting=3", ("setting=3 is neither 1 nor 2",)),
         ("trainer.precision=bf15", ("the settings of trainer do not work", "'bf15' is invalid")),
-        ("model.network.dropout=5.5", ("the settings of model do not work", "between 0 and 1")),
+        (
+            "model.network.dropout=5.5",
+            ("the settings of model.network do not work", "between 0 and 1"),
+        ),
         ("model.optimizer.lr=-1", ("AdamW(lr=-1", "Invalid learning rate")),
         ("data.exclude=[99]", ("data.exclude", "99")),
         ("ckpt_path=missing.ckpt", ("ckpt_path=missing.ckpt",)),

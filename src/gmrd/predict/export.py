@@ -53,7 +53,9 @@ def shrink(ckpt_path: Path, out: Path) -> str:
         for name, value in module.state_dict().items()
     }
     hyper_parameters = dict(module.hparams)
-    hyper_parameters["network"] = {**hyper_parameters["network"], "pretrained": None}
+    network = hyper_parameters["network"]
+    if "pretrained" in network:  # a network of one's own need not know it
+        hyper_parameters["network"] = {**network, "pretrained": None}
     with replacing(out) as temporary:
         torch.save({"hyper_parameters": hyper_parameters, "state_dict": state}, temporary)
     return "Weights in half precision; training cannot be resumed from it."

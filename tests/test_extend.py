@@ -13,6 +13,7 @@ import torch
 from gmrd.components import VARIABLE, allowing, build, locate, refuse_foreign
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule, load_module
+from gmrd.training.resume import checkpoint_to_resume
 from helpers.commands import RunHere
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text()
@@ -103,6 +104,18 @@ def test_a_subclass_is_never_taken_for_the_plain_module(
         load_module(path)
     with allowing(["sharper"]):
         assert type(load_module(path)) is Sharper
+
+
+def test_another_module_is_not_gone_on_with(module: GMRDModule, tmp_path: Path) -> None:
+    """Its parameters have the same shapes and settings: nothing else would tell them apart."""
+    path = tmp_path / "last.ckpt"
+    saved = {"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}
+    torch.save({**saved, "global_step": 1}, path)
+    assert checkpoint_to_resume(str(path), tmp_path, module) == path
+    with pytest.raises(
+        InputError, match=r"model\._target_=gmrd\.module\.GMRDModule, here .*Sharper"
+    ):
+        checkpoint_to_resume(str(path), tmp_path, Sharper.rebuilt(module.hparams))
 
 
 @pytest.mark.parametrize(

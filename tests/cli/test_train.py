@@ -254,7 +254,7 @@ def test_another_training_is_not_resumed(
         ("callbacks=ema", r"callbacks\.averaging=None, here"),
         ("model.network.boundary=ring", r"another network \(boundary=published, here ring"),
         ("model.network.fill=mean", r"another network \(fill=random, here mean"),
-        ("model.network.variant=head", r"another network \(variant=paper, here head"),
+        ("variant=head", r"another network \(activation=relu, here none"),
         ("model.loss.class_weights=[0.2,1.0]", r"another loss \(class_weights=\[0\.1, 1\.0\]"),
         ("model.optimizer.lr=0.5", r"another optimizer \(lr=.*, here 0\.5"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from gmrd.components import TARGET, name_of
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule, read_checkpoint
 from gmrd.record import TrainingRecord
@@ -62,6 +63,12 @@ PARTS = ("network", "loss", "optimizer", "scheduler")
 
 def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDModule) -> None:
     theirs, ours = saved["hyper_parameters"], module.hparams
+    before, now = theirs.get(TARGET, name_of(GMRDModule)), ours[TARGET]
+    if before != now:
+        raise InputError(
+            f"ckpt_path={path} was trained with another module (model._target_={before}, here "
+            f"{now}): give the one that it was trained with, or train anew with ckpt_path=null"
+        )
     for part in PARTS:
         found = _differing(theirs.get(part) or {}, ours.get(part) or {})
         if not found and part == "network":
@@ -72,12 +79,12 @@ def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDMod
                 "that it was trained with, or train anew with ckpt_path=null"
             )
     _refuse_other_draws(path, {"seed": theirs.get("seed")}, {"seed": ours.get("seed")})
-    before, now = (TrainingRecord.from_plain(of.get("scans")) for of in (theirs, ours))
-    if before is None or now is None or before.cases is None:
+    record, current = (TrainingRecord.from_plain(of.get("scans")) for of in (theirs, ours))
+    if record is None or current is None or record.cases is None:
         _say(f"note: {path} does not tell what it was trained on: it may have seen other cases")
         return
     # Weights that have seen the cases to be scored would be said not to have.
-    _refuse_other_draws(path, _facts(before), _facts(now))
+    _refuse_other_draws(path, _facts(record), _facts(current))
 
 
 def _refuse_other_draws(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

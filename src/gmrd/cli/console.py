@@ -7,9 +7,10 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from importlib.metadata import version
 from types import NoneType
-from typing import Any, cast
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -57,11 +58,14 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     _take_leave()
                 raise
 
+        sent: Any = explained  # its task is what launchers send to other processes
+
+        @wraps(sent.__wrapped__)
         def entry() -> Any:
             if "--version" in sys.argv[1:]:  # Hydra would print its own
                 print(f"gmrd {version('gmrd')}")
                 return None
-            return cast("Callable[[], Any]", explained)()
+            return sent()
 
         return entry
 

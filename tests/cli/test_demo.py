@@ -32,7 +32,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_the_demo_prints_a_table_of_three_methods(demo: tuple[Path, str]) -> None:
     _, printed = demo
-    for words in ("liver", "spleen", "mean", "GMRD", "untrained", "prototype"):
+    for words in (
+        "nothing trained",
+        "estimated",
+        "liver",
+        "spleen",
+        "mean",
+        "GMRD",
+        "untrained",
+        "prototype",
+    ):
         assert words in printed
 
 

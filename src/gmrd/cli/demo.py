@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from rich.console import Console
 from gmrd.cli.console import command
 
 console = Console()
+
+SUPPORT, QUERY = 4, 1
+"""Cases of the phantom."""
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def stage(title: str, seconds: dict[str, float]) -> Iterator[None]:
 
 @command("demo")
 def main(cfg: DictConfig) -> None:
-    """Make the phantom, cut it into supervoxels, train, score, and show the result."""
+    """Make the phantom, segment one scan from another, then train on supervoxels and score."""
     from hydra.utils import instantiate
 
     from gmrd.cli.train import train
@@ -36,10 +39,33 @@ def main(cfg: DictConfig) -> None:
     with stage("1. phantom volumes", seconds):
         folder = make_phantom(Path(cfg.data.root), n_cases=cfg.n_cases, seed=cfg.seed)
         console.print(f"{cfg.n_cases} cases with four organs in {folder}")
-    with stage("2. supervoxels", seconds):
+    with stage("2. one annotated scan, nothing trained", seconds):
+        _show_matching(folder, cfg.data.classes, out / "found")
+    with stage("3. supervoxels", seconds):
         instantiate(cfg.data).prepare_data()
-    with stage("3. training without labels, and scoring", seconds):
+    with stage("4. training without labels, and scoring", seconds):
         train(cfg)
     for title, taken in seconds.items():
         console.print(f"{title:<45} {taken:6.1f} s")
     console.print(f"Everything lies in {out.resolve()}: pictures, NIfTI predictions, scores.csv")
+
+
+def _show_matching(folder: Path, classes: Mapping[int, str], out: Path) -> None:
+    """Segment one phantom from another as gmrd-predict does, and print what it is worth."""
+    from gmrd.evaluation.metrics import overlap_scores
+    from gmrd.io.readers import read_label, read_scan
+    from gmrd.predict.outputs import write_outputs
+    from gmrd.predict.segmentation import Predictor
+
+    support, query = (folder / f"image_{case}.nii.gz" for case in (SUPPORT, QUERY))
+    names = {int(value): str(name) for value, name in classes.items()}
+    pair = (support, folder / f"label_{SUPPORT}.nii.gz")
+    scan = read_scan(query)
+    found = Predictor([pair], names=names)(scan)
+    truth = read_label(folder / f"label_{QUERY}.nii.gz", scan)
+    for value, name in names.items():
+        dice = overlap_scores(found.labels == value, truth == value).dice
+        estimate = f"estimated {100 * found.quality[name]:.0f}"
+        console.print(f"{name:<14} Dice {100 * dice:5.1f} %  ({estimate})")
+    write_outputs(found, out)
+    console.print(f"In {found.seconds:.0f} s; label map, picture and page in {out}")

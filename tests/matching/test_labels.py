@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gmrd.matching.labels import count_pieces, keep_evident, most_probable
+from gmrd.matching.labels import count_pieces, evident_pieces, most_probable
 
 
 def test_the_most_probable_organ_has_a_voxel_above_the_threshold() -> None:
@@ -18,11 +18,12 @@ def test_evidence_outweighs_size() -> None:
     probability = np.zeros((1, 8, 20), dtype=np.float32)
     probability[0, :, :10] = 0.4  # large and faint
     probability[0, 2:6, 14:18] = 0.95
+    probability[0, 0, 19] = 0.9  # a crumb
     mask = probability > 0.38
-    kept = keep_evident(mask, probability, 1)
-    assert not kept[0, :, :10].any()
-    assert kept[0, 2:6, 14:18].all()
-    assert (keep_evident(mask, probability, 2) == mask).all()
+    first, second = evident_pieces(mask, probability)
+    assert (first == (probability > 0.94)).all()
+    assert (second == (probability == np.float32(0.4))).all()
+    assert evident_pieces(mask & False, probability) == []
 
 
 def test_crumbs_are_no_pieces() -> None:

@@ -13,6 +13,9 @@ THRESHOLD = 0.38
 softly spreads an organ's probability beyond its edge, and takes as much away within."""
 PIECE = 0.1
 """Share of an organ that makes a piece of it one of its own."""
+CANDIDATE = 0.15
+"""Share of the greatest evidence from which another piece may be the organ instead."""
+MOST_CANDIDATES = 4
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 
 
@@ -32,17 +35,22 @@ def most_probable(
     return labels
 
 
-def keep_evident(
-    mask: Bool[np.ndarray, "z y x"],
-    probability: Float32[np.ndarray, "z y x"],
-    n_pieces: int,
-) -> Bool[np.ndarray, "z y x"]:
-    """The pieces with the most evidence, the sum of P⁴: a faint large one is not the organ."""
+def evident_pieces(
+    mask: Bool[np.ndarray, "z y x"], probability: Float32[np.ndarray, "z y x"]
+) -> list[Bool[np.ndarray, "z y x"]]:
+    """Connected pieces that may be the organ, the one with the most evidence first.
+
+    Evidence is the sum of P⁴, so that a faint large piece does not outweigh the organ; pieces
+    with less than :data:`CANDIDATE` of the greatest are crumbs.
+    """
     pieces, found = ndimage.label(mask, structure=TOUCHING)
-    if found <= n_pieces:
-        return mask
-    evidence = np.bincount(pieces[mask], weights=probability[mask].astype(np.float64) ** 4)
-    return np.asarray(np.isin(pieces, np.argsort(-evidence)[:n_pieces]) & mask)
+    if found == 0:
+        return []
+    weights = probability[mask].astype(np.float64) ** 4
+    evidence = np.bincount(pieces[mask], weights=weights, minlength=found + 1)
+    ordered = np.argsort(-evidence, kind="stable")
+    kept = [place for place in ordered if evidence[place] > CANDIDATE * evidence[ordered[0]]]
+    return [pieces == place for place in kept[:MOST_CANDIDATES]]
 
 
 def count_pieces(mask: Bool[np.ndarray, "z y x"] | Int[np.ndarray, "z y x"]) -> int:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int, UInt
+from jaxtyping import Bool, Float32, Int, UInt
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
 from gmrd.matching.alignment import Alignment, align
 from gmrd.matching.dense import shares
-from gmrd.matching.labels import keep_evident, most_probable
+from gmrd.matching.labels import evident_pieces, most_probable
 from gmrd.matching.reverse import reverse_dice
 from gmrd.matching.scan import Progress, WorkingScan, silent
 from gmrd.matching.segmenter import ACROSS_MM, IN_PLANE_PX, MatchingSupport, match
@@ -102,32 +102,61 @@ class MatchingMethod:
         )
 
     def label_map(
-        self, probabilities: Mapping[int, Float32[np.ndarray, "z y x"]], *, pieces: bool
+        self,
+        query: Laid,
+        probabilities: Mapping[int, Float32[np.ndarray, "z y x"]],
+        alignments: Sequence[Alignment],
+        *,
+        pieces: bool,
     ) -> UInt[np.ndarray, "z y x"]:
-        """Labels by the most probable organ; with ``pieces``, as many of each as are annotated."""
+        """Labels by the most probable organ; with ``pieces``, as many of each as are annotated.
+
+        Where an organ has more pieces than that, those are kept that lead back best to the
+        annotated organ: by evidence alone, a kidney was lost to a stomach.
+        """
         labels = most_probable(probabilities)
+        if not pieces:
+            return labels
         for place, (value, probability) in enumerate(probabilities.items()):
             mask = labels == value
             n_pieces = max(support.n_pieces[place] for support in self.supports)
-            if pieces and mask.any():
-                labels[mask & ~keep_evident(mask, probability, n_pieces)] = 0
+            found = evident_pieces(mask, probability)
+            if len(found) > n_pieces:
+                scores = [
+                    self._reverse(query, {value: piece}, alignments)[place] for piece in found
+                ]
+                found = [found[best] for best in np.argsort(scores)[::-1][:n_pieces]]
+            labels[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
         return labels
 
     def reverse(
         self, query: Laid, labels: UInt[np.ndarray, "z y x"], alignments: Sequence[Alignment]
     ) -> dict[str, float]:
         """Per organ, the best support's Dice with what the finding leads back to."""
-        masks = np.stack(
-            [query.grid.slices((labels == v).astype(np.float32)) for v in self.names], axis=1
-        )
-        found = shares(torch.from_numpy(masks), STRIDE)
+        scores = self._reverse(query, {v: labels == v for v in self.names}, alignments)
+        return dict(zip(self.names.values(), scores, strict=True))
+
+    def _reverse(
+        self,
+        query: Laid,
+        found: Mapping[int, Bool[np.ndarray, "z y x"]],
+        alignments: Sequence[Alignment],
+    ) -> list[float]:
+        """The same for any masks by label value; organs without a mask score 0."""
+        empty = np.zeros(query.scan.ranks.shape, dtype=np.float32)
+        masks = [
+            query.grid.slices(found[v].astype(np.float32)) if v in found else empty
+            for v in self.names
+        ]
+        cells = shares(torch.from_numpy(np.stack(masks, axis=1)), STRIDE)
         coarse = query.scan.coarse(self.supports[0].encoder)
         deviations = (ACROSS_MM, IN_PLANE_PX * self.frame.pixel)
         scores = [
-            reverse_dice(support.coarse, coarse, found, alignment, deviations)
+            reverse_dice(support.coarse, coarse, cells, alignment, deviations)
             for support, alignment in zip(self.supports, alignments, strict=True)
         ]
-        return dict(zip(self.names.values(), np.max(scores, axis=0).tolist(), strict=True))
+        best: list[float] = np.max(scores, axis=0).tolist()
+        return best
 
     def _lay(
         self, scan: Scan, label: Int[np.ndarray, "z y x"], names: Mapping[int, str]

@@ -91,7 +91,7 @@ class Predictor:
             alignments = self.matching.align(laid)
         else:
             probabilities, alignments = self.matching(laid, self.progress)
-            labels = self.matching.label_map(probabilities, pieces=pieces)
+            labels = self.matching.label_map(laid, probabilities, alignments, pieces=pieces)
         quality = {
             name: estimated_dice(score) if (labels == value).any() else float("nan")
             for (value, name), score in zip(

@@ -7,9 +7,6 @@ with what comes back needs no truth of the query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float32
@@ -77,9 +74,3 @@ def inverse(
         moved = F.grid_sample(field, where[None], align_corners=False, padding_mode="border")[0]
         place = (target - moved.permute(1, 2, 3, 0)) @ linear.T
     return place
-
-
-def as_shares(labels: Mapping[int, np.ndarray], cells: int) -> Float32[Tensor, "z h w k"]:
-    """Masks (z, y, x) by label value as shares of cells."""
-    stacked = torch.from_numpy(np.stack([m.astype(np.float32) for m in labels.values()], axis=1))
-    return F.avg_pool2d(stacked, cells).permute(0, 2, 3, 1).contiguous()

@@ -41,7 +41,6 @@ class WorkingScan:
     body: Bool[np.ndarray, "z y x"]
     spacing: tuple[float, float, float]
     _coarse: TokenGrid | None = field(default=None, repr=False)
-    _fine: dict[int, Float32[Tensor, "..."]] = field(default_factory=dict, repr=False)
 
     @property
     def heights(self) -> Float32[Tensor, " z"]:

@@ -49,3 +49,13 @@ def test_a_full_or_read_only_disk_is_explained(tmp_path: Path, code: int, remedy
     ):
         fail()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_of_the_longest_kind_is_written_and_a_longer_one_refused(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 248 + ".nii.gz")
+    with replacing(path) as temporary:
+        assert temporary.name.endswith(".nii.gz")
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    with pytest.raises(InputError, match="shorter name"), replacing(tmp_path / ("n" * 256)) as file:
+        file.write_text("new")

@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
         )
     serve(
         checkpoint=cfg.ckpt_path,
-        options=Options(**OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
+        options=Options.from_settings(OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
         host=cfg.host,
         port=cfg.port,
         max_megabytes=cfg.max_megabytes,

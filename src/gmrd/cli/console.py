@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import version
 from types import NoneType
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 from rich.markup import escape
 
+from gmrd.cli.refusals import defect, is_broken_pipe, sentence
 from gmrd.components import allowing
 from gmrd.errors import InputError
 
 CONFIG_PATH = "pkg://gmrd.conf"
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
 
 errors = Console(stderr=True)
 
@@ -33,8 +38,9 @@ errors = Console(stderr=True)
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Turn ``task(cfg)`` into a console command on the packaged configuration ``config_name``.
 
-    Input that the user can mend ends a single run with its message and exit status 2. In a
-    multirun it is raised, so that the sweep records the job as failed and goes on.
+    Every error ends in one sentence and exit status 2, also those of the configuration that Hydra
+    would print in its own words. In a multirun a job's error is raised, so that the sweep records
+    the job as failed and goes on, and the first one is told at the end.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -46,11 +52,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 with allowing(_packages(cfg)):
                     return task(cfg)
             except Exception as error:
-                refused = _refused(error)
-                if refused is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
-                _tell(refused)
-                sys.exit(2)
+                _end(_all_missing(cfg) if isinstance(error, MissingMandatoryValue) else error)
             except KeyboardInterrupt:
                 _take_leave()
             except SystemExit as ended:
@@ -65,11 +69,38 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             if "--version" in sys.argv[1:]:  # Hydra would print its own
                 print(f"gmrd {version('gmrd')}")
                 return None
-            return sent()
+            try:
+                with _raising():
+                    return sent()
+            except Exception as error:
+                _end(error)
+            except KeyboardInterrupt:  # before the task
+                os._exit(130)
 
         return entry
 
     return decorate
+
+
+@contextmanager
+def _raising() -> Iterator[None]:
+    """Have Hydra raise what goes wrong before and after the task, instead of printing it."""
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(FULL_ERROR, None)
+        if before is not None:
+            os.environ[FULL_ERROR] = before
+
+
+def _all_missing(cfg: DictConfig) -> InputError:
+    """One refusal for all keys that are not set."""
+    keys = sorted(OmegaConf.missing_keys(cfg))
+    given = " ".join(f"{key}=..." for key in keys)
+    verb = "is" if len(keys) == 1 else "are"
+    return InputError(f"{', '.join(keys)} {verb} not set: add {given} to the command")
 
 
 def _refuse_wrong_kinds(cfg: DictConfig) -> None:
@@ -89,19 +120,6 @@ def _packages(cfg: DictConfig) -> list[str]:
     if isinstance(packages, str) or not all(isinstance(name, str) for name in packages):
         raise InputError(f"allow={packages} is no list of packages: allow=[{packages}]")
     return list(packages)
-
-
-def _refused(error: BaseException | None) -> Exception | None:
-    """What an exception says about the user's input; None if it is about something else."""
-    if isinstance(error, InstantiationException):
-        error = error.__cause__
-    if isinstance(error, (InputError, MissingMandatoryValue)):
-        return error
-    if type(error).__module__.startswith("wandb.") and type(error).__name__ == "UsageError":
-        return InputError(
-            f"Weights & Biases: {error} Without an account: logger.wandb.offline=true"
-        )
-    return None
 
 
 def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
@@ -140,12 +158,13 @@ def _take_leave() -> None:
     os._exit(130)  # at once: no waiting for pools and libraries to take leave
 
 
-def _tell(error: Exception) -> None:
-    errors.print(f"[bold red]error:[/] {_sentence(error)}", highlight=False)
+def _tell(error: BaseException) -> None:
+    said = sentence(error) or defect(error)
+    errors.print(f"[bold red]error:[/] {escape(said)}", highlight=False, soft_wrap=True)
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, MissingMandatoryValue):
-        key = getattr(error, "full_key", None) or str(error).rsplit(" ", 1)[-1]
-        return f"{key} is not set: add {key}=... to the command"
-    return escape(str(error))
+def _end(error: Exception) -> NoReturn:
+    if is_broken_pipe(error):
+        os._exit(128 + signal.SIGPIPE)
+    _tell(error)
+    sys.exit(2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
@@ -27,14 +28,15 @@ FORMATS = {"nifti": ".nii.gz", "dicom_seg": ".dcm"}
 @command("predict")
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
+    from gmrd.io.atomic import writable_folder
     from gmrd.predict.inputs import find_queries
     from gmrd.predict.outputs import write_summary
 
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format}: choose one of {', '.join(FORMATS)}")
     pairs = support_pairs(cfg.support)
-    queries = find_queries(cfg.query, exclude=[file for pair in pairs for file in pair])
-    out = Path(cfg.out)
+    queries = find_queries(str(cfg.query), exclude=[file for pair in pairs for file in pair])
+    out = writable_folder(Path(str(cfg.out)))
     with Progress(console=console, transient=True) as bar:
         predictor = _predictor(cfg, pairs, Steps(bar))
         scans = bar.add_task("Scans", total=len(queries))
@@ -48,7 +50,7 @@ def main(cfg: DictConfig) -> None:
         "settings": OmegaConf.to_container(cfg, resolve=True),
     }
     write_summary(out / "summary.json", about, records)
-    console.print(f"Label maps, pictures, pages and summary.json: {out.resolve()}")
+    console.print("Label maps, pictures, pages and summary.json:", out.resolve(), markup=False)
 
 
 def _segment(predictor: Predictor, query: Path, out: Path, cfg: DictConfig) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def _segment(predictor: Predictor, query: Path, out: Path, cfg: DictConfig) -> d
     )
     console.print(table(record))
     for finding in found.findings:
-        console.print(f"[yellow]note:[/] {finding.text}", highlight=False)
+        console.print(f"[yellow]note:[/] {escape(finding.text)}", highlight=False)
     return record
 
 
@@ -87,13 +89,14 @@ def support_pairs(support: DictConfig) -> list[tuple[str, str]]:
 
 def table(record: dict[str, Any]) -> Table:
     """The organs of one scan, for the terminal."""
-    rows = Table(title=f"{record['name']} ({record['seconds']:.1f} s)", title_justify="left")
+    title = f"{escape(record['name'])} ({record['seconds']:.1f} s)"
+    rows = Table(title=title, title_justify="left")
     for heading in ("organ", "label", "volume / ml", "est. Dice / %"):
         rows.add_column(heading, justify="left" if heading == "organ" else "right")
     for organ, volume in record["volumes_ml"].items():
         quality = record["estimated_dice"][organ]
         rows.add_row(
-            organ,
+            escape(organ),
             str(record["label_values"][organ]),
             f"{volume:.1f}",
             "–" if quality is None else f"{100 * quality:.0f}",
@@ -126,7 +129,7 @@ def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]], steps: Steps) 
         geometry=geometry and TrainingGeometry.from_record(geometry),
         intensity=intensity and intensity_of(intensity),
         progress=steps,
-        options=Options(**OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
+        options=Options.from_settings(OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
     )
 
 
@@ -137,7 +140,11 @@ def organ_names(names: DictConfig | None) -> dict[int, str] | None:
         InputError: a key is no label value.
     """
     try:
-        return {int(str(value)): str(name) for value, name in names.items()} if names else None
+        return (
+            {int(str(value)): str(name) for value, name in names.items()}
+            if names is not None
+            else None
+        )
     except (AttributeError, ValueError) as error:
         raise InputError(f"names={names}: give label values, as in names={{1: liver}}") from error
 
@@ -155,7 +162,11 @@ def intensity_of(settings: DictConfig) -> Intensity:
         if given.get("window") is not None:
             low, high = given["window"]
             given["window"] = (float(low), float(high))
+        if given.get("clip_top_percent") is not None:
+            given["clip_top_percent"] = float(given["clip_top_percent"])
         return Intensity(**given)
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(f"intensity={settings}: give window or clip_top_percent") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -16,11 +15,7 @@ from gmrd.data.protocol import FoldOrder, fold_cases
 from gmrd.data.pseudo_labels import Supervoxels, writable_root
 from gmrd.data.volume import Volume, load_volume
 from gmrd.errors import InputError
-
-
-def default_cache_dir() -> Path:
-    """``$GMRD_CACHE``, or ``~/.cache/gmrd``."""
-    return Path(os.environ.get("GMRD_CACHE") or Path.home() / ".cache" / "gmrd")
+from gmrd.io.cache_dir import default_cache_dir
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,15 @@ REMEDIES = {
     errno.EDQUOT: "free some of your quota, or choose a folder on another disk",
     errno.EROFS: "choose a folder that can be written to",
     errno.EACCES: "choose a folder that you may write to",
+    errno.EEXIST: "a file is where a folder is needed; choose another place",
+    errno.ENOTDIR: "a file is where a folder is needed; choose another place",
+    errno.EISDIR: "a folder of that name is there; choose another name",
+    errno.ENAMETOOLONG: "give it a shorter name",
 }
 """What the user can do about a failed writing."""
+
+LONGEST = 200
+"""Bytes of a file's name that its temporary neighbour keeps; a name may have 255."""
 
 
 @contextmanager
@@ -33,15 +40,35 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield from _replacing(path)
     except OSError as error:
-        if error.errno not in REMEDIES:
-            raise
-        remedy = REMEDIES[error.errno]
-        raise InputError(f"{path} cannot be written ({error.strerror}): {remedy}") from error
+        raise _explained(path, error) from error
+
+
+def writable_folder(path: Path) -> Path:
+    """Make a folder for results, before the work that they take.
+
+    Raises:
+        InputError: it cannot be made, or not be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise _explained(path, error) from error
+
+
+def _explained(path: Path, error: OSError) -> OSError | InputError:
+    if error.errno is None:
+        return error
+    remedy = REMEDIES.get(error.errno, "choose another place")
+    name = str(path) if len(str(path)) < 400 else f"{str(path)[:400]}…"
+    return InputError(f"{name} cannot be written ({error.strerror}): {remedy}")
 
 
 def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=f"-{path.name}")
+    ending = os.fsdecode(os.fsencode(path.name)[-LONGEST:])
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=f"-{ending}")
     os.close(handle)
     temporary = Path(name)
     try:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gmrd.errors import InputError
 
 LEAST = {"margin": 0, "n_support_slices": 1, "smoothing": 0, "batch_size": 1}
 """The least value of an option."""
+
+REAL = ("margin", "smoothing")
+"""Options that may be fractions."""
 
 
 @dataclass(frozen=True)
@@ -45,5 +50,21 @@ class Options:
             raise InputError(f"options.extent={self.extent}: choose aligned or all")
         for name, least in LEAST.items():
             value = getattr(self, name)
+            if not math.isfinite(value):
+                raise InputError(f"options.{name}={value} is no number: the least is {least}")
             if value < least:
                 raise InputError(f"options.{name}={value}: the least that makes sense is {least}")
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Options:
+        """Of a configuration, whose values may be of any kind.
+
+        Raises:
+            InputError: a value is of the wrong kind or out of its range.
+        """
+        for name, least in LEAST.items():
+            value, real = settings.get(name, least), name in REAL
+            if isinstance(value, bool) or not isinstance(value, (int, float) if real else int):
+                what = "number" if real else "whole number"
+                raise InputError(f"options.{name}={value} is no {what}: the least is {least}")
+        return cls(**settings)

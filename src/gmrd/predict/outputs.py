@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -32,8 +34,9 @@ def write_outputs(
     name = found.scan.name
     files = {"labels": found.save(folder / f"{name}_seg{ending}").name}
     if probabilities:
+        parts = file_names(found.names)
         for value, probability in found.probabilities.items():
-            file = folder / f"{name}_probability_{found.names[value]}.nii.gz"
+            file = folder / f"{name}_probability_{parts[value]}.nii.gz"
             files[f"probability_{found.names[value]}"] = found.scan.save(file, probability).name
     files["picture"] = f"{name}.png"
     image, labels, (_, height, width) = found.upright()
@@ -52,6 +55,13 @@ def write_outputs(
         files["page"] = f"{name}.html"
         write_page(folder / files["page"], found)
     return record(found) | {"files": files}
+
+
+def file_names(names: Mapping[int, str]) -> dict[int, str]:
+    """What stands for organs in the names of files: no separators, and no two alike."""
+    plain = {value: re.sub(r"[^\w.+-]+", "_", name)[:60] for value, name in names.items()}
+    alike = Counter(plain.values())
+    return {v: name if alike[name] == 1 else f"{name}_{v}" for v, name in plain.items()}
 
 
 def record(found: Segmentation) -> dict[str, Any]:

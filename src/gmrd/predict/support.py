@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from gmrd.data.volume import standardise
 from gmrd.errors import InputError
 from gmrd.io.readers import read_label, read_scan
 from gmrd.io.scan import Scan
+from gmrd.io.voxels import as_integers
 from gmrd.predict.geometry import Grid, TrainingGeometry
 from gmrd.predict.intensity import Intensity, in_hounsfield
 
@@ -77,7 +79,7 @@ def read_pair(scan: ScanLike, label: LabelLike) -> tuple[Scan, Int[np.ndarray, "
     if isinstance(label, np.ndarray):
         if label.shape != image.image.shape:
             raise InputError(f"the label has shape {label.shape}, its scan {image.image.shape}")
-        return image, label.astype(np.int64)
+        return image, as_integers(f"the label map of {image.name}", label)
     return image, read_label(label, image)
 
 
@@ -87,12 +89,14 @@ def label_names(
     """Label value to organ name; every support must hold every value.
 
     Raises:
-        InputError: a label map is empty or lacks a value.
+        InputError: a label map is empty or lacks a value, or a name is given to the background
+            or to two values.
     """
     present = [int(v) for v in np.unique(read[0][1]) if v != 0]
     if not present:
         raise InputError(f"the label map of {read[0][0].source} is empty: it must show the organ")
     chosen = {v: f"label_{v}" for v in present} if names is None else dict(names)
+    _refuse_confusing(chosen)
     for scan, label in read:
         absent = [value for value in chosen if not (label == value).any()]
         if absent:
@@ -101,3 +105,15 @@ def label_names(
                 f"the label map of {scan.source} has no voxel of value {absent[0]}: it holds {held}"
             )
     return {int(value): str(name) for value, name in chosen.items()}
+
+
+def _refuse_confusing(names: Mapping[int, str]) -> None:
+    if not names:
+        raise InputError("names is empty: name at least one label value, or leave names out")
+    if 0 in names:
+        raise InputError(f"names={dict(names)}: 0 is the background: name values from 1")
+    twice = [name for name, n in Counter(names.values()).items() if n > 1]
+    if twice:
+        raise InputError(
+            f"names={dict(names)}: {twice[0]} is the name of two label values: results go by name"
+        )

@@ -1,0 +1,112 @@
+"""Every exception in one sentence: what the user can mend, or where a defect's traceback is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import re
+import sys
+import tempfile
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    OverrideParseException,
+)
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from gmrd.errors import InputError
+from gmrd.io.cache_dir import default_cache_dir
+
+MISSING = re.compile(r"Missing mandatory value: (\S+)")
+
+OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "not enough memory")
+"""How torch says it: a class of its own on a GPU, words in a RuntimeError on a CPU."""
+
+KEPT = 20
+"""Tracebacks that are kept."""
+
+
+def sentence(error: BaseException) -> str | None:
+    """What an exception says about input, settings or the machine; None of a defect of gmrd."""
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        return sentence(error.__cause__)
+    if isinstance(error, InputError):
+        return str(error)
+    if (missing := _missing(error)) is not None:
+        return f"{missing} is not set: add {missing}=... to the command"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override} cannot be read as key=value: put a value with any of =()[]{{}}:, in "
+            "quotes that the shell leaves, as in 'query=\"a(1).nii\"'"
+        )
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _of_configuration(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_system(error)
+    if isinstance(error, MemoryError) or any(words in repr(error) for words in OUT_OF_MEMORY):
+        return "the memory does not suffice: crop or resample the scan, or use a larger machine"
+    if type(error).__module__.startswith("wandb.") and type(error).__name__ == "UsageError":
+        return f"Weights & Biases: {error} Without an account: logger.wandb.offline=true"
+    return None
+
+
+def defect(error: BaseException) -> str:
+    """The sentence of a defect; its traceback goes to a file that its owner alone can read."""
+    what = " ".join(traceback.format_exception_only(error)[-1].split())[:300]
+    return (
+        f"a defect of gmrd, not of your input: {what}. The traceback is in {_written(error)}; "
+        "please report it with that file (see docs/security.md), which names your files"
+    )
+
+
+def _missing(error: BaseException) -> str | None:
+    found = MISSING.search(str(error))
+    if found is not None and isinstance(error, OmegaConfBaseException):
+        return found[1]
+    if isinstance(error, MissingMandatoryValue):
+        return error.full_key or str(error).rsplit(" ", 1)[-1]
+    return None
+
+
+def _of_configuration(error: BaseException) -> str:
+    said = [line.strip() for line in str(error).splitlines() if "full_key" not in line]
+    if isinstance(error, ConfigCompositionException) and error.__cause__ is not None:
+        said.insert(1, str(error.__cause__).splitlines()[0])
+    lines = [line for line in said if line and "object_type" not in line and "hydra.cc" not in line]
+    return ". ".join(line.rstrip(".") for line in lines)
+
+
+def _of_system(error: OSError) -> str:
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    where = " and ".join(names) or "a file or the system"
+    return f"{where[:300]}: {error.strerror or type(error).__name__}"
+
+
+def is_broken_pipe(error: BaseException) -> bool:
+    """Whether whoever read the output, such as ``head``, has gone."""
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+def _written(error: BaseException) -> Path:
+    about = (
+        f"gmrd {version('gmrd')}, Python {platform.python_version()}, {platform.platform()}",
+        f"command: {sys.argv}",
+        "".join(traceback.format_exception(error)),
+    )
+    try:
+        folder = default_cache_dir() / "defects"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for old in sorted(folder.glob("*.txt"), key=os.path.getmtime)[: 1 - KEPT]:
+            old.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(".txt", "traceback-", folder)
+    except OSError:
+        handle, name = tempfile.mkstemp(".txt", "gmrd-traceback-")
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write("\n".join(about))
+    return Path(name)

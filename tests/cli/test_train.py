@@ -164,7 +164,7 @@ def test_an_interrupt_takes_leave_in_a_sentence(command: Command, tmp_path: Path
     )  # fmt: skip
     assert run.returncode == 130
     assert "interrupted: what was finished is kept" in " ".join(run.stderr.split())
-    assert checkpoint(tmp_path / "run")["global_step"] == 4
+    assert checkpoint(tmp_path / "run")["global_step"] == 6  # the running step is ended and saved
 
 
 def test_an_interrupted_multirun_shows_what_was_finished(command: Command, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +22,7 @@ from gmrd.data.cases import CASE, find_cases
 from gmrd.data.description import DatasetDescription
 from gmrd.data.supervoxel_files import Outcome, make_supervoxels
 from gmrd.errors import InputError
+from gmrd.processes import as_worker
 from gmrd.supervoxels.workers import workers
 
 console = Console()
@@ -50,7 +53,8 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
         Progress(*columns, TimeRemainingColumn(), console=console) as bar,
     ):
         task = bar.add_task("supervoxels", total=len(jobs))
-        calls = (joblib.delayed(_attempt)(job, parameters, cfg.overwrite) for job in jobs)
+        attempts = (partial(_attempt, job, parameters, cfg.overwrite) for job in jobs)
+        calls = (joblib.delayed(as_worker)(os.getpid(), attempt) for attempt in attempts)
         for result in pool(calls):
             (failures if isinstance(result, str) else outcomes).append(result)
             bar.advance(task)

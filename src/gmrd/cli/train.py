@@ -15,6 +15,7 @@ from gmrd.cli.console import command, construct
 from gmrd.data.build import plain, read_split
 from gmrd.errors import InputError, refuse_below_one
 from gmrd.module import GMRDModule
+from gmrd.processes import end_with_starter
 from gmrd.training.callbacks import switched_on
 from gmrd.training.held_out import ScoreHeldOut, measured
 from gmrd.training.occupancy import alone_in
@@ -31,6 +32,7 @@ COUNTS = ("accumulate_grad_batches", "log_every_n_steps")
 
 def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     """Train as ``cfg`` says; returns the metrics and the trained module."""
+    end_with_starter()
     refuse_ddp_in_multirun(cfg)
     refuse_missing_gpus(cfg)
     refuse_below_one(**{f"trainer.{key}": cfg.trainer.get(key, 1) for key in COUNTS})

@@ -58,7 +58,7 @@ class EpisodeLoader(DataLoader[Episode]):
 
     def __init__(self, dataset: EpisodeDataset, **kwargs: Any) -> None:
         super().__init__(
-            dataset, collate_fn=collate_episodes, worker_init_fn=_outlive_sigterm, **kwargs
+            dataset, collate_fn=collate_episodes, worker_init_fn=_outlive_signals, **kwargs
         )
 
     def __iter__(self) -> Iterator[Episode]:  # type: ignore[override]
@@ -76,9 +76,10 @@ class EpisodeLoader(DataLoader[Episode]):
         """Nothing to restore."""
 
 
-def _outlive_sigterm(worker: int) -> None:
-    """Schedulers signal a whole group: the training needs its workers to end the running step.
+def _outlive_signals(worker: int) -> None:
+    """Schedulers and terminals signal a whole group: the training needs its workers to end a step.
 
     They end with it, or when it is killed.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 from gmrd.errors import InputError, refuse_below_one
 from gmrd.io.atomic import replacing
+from gmrd.processes import PARENT
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class _Pool:
                 self.free.put(device)
 
     def _run(self, job: Job, device: int | None) -> int:
-        environment = dict(os.environ)
+        environment = {**os.environ, PARENT: str(os.getpid())}
         if device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = str(device)
         with job.log.open("ab") as log:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from gmrd.data.cases import CASE, Case, Layout, case_paths, image_paths, swap_en
 from gmrd.data.description import DatasetDescription
 from gmrd.data.inspection.case import CaseInspection
 from gmrd.data.inspection.findings import Finding, Portrait
+from gmrd.processes import as_worker
 
 MAX_SPACING_RATIO = 1.5
 """Voxel sizes of two cases that differ by more are worth a warning."""
@@ -32,7 +34,8 @@ def inspect_cases(
         CaseInspection(case, data.classes, data.label_values, data.supervoxels, min_area)
         for case in cases
     ]
-    yield from Parallel(n_jobs=n_jobs, return_as="generator")(delayed(i.run)() for i in inspections)
+    calls = (delayed(as_worker)(os.getpid(), inspection.run) for inspection in inspections)
+    yield from Parallel(n_jobs=n_jobs, return_as="generator")(calls)
 
 
 def count_cases(data: DatasetDescription) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from gmrd.data.prepare.job import Job, as_json, plain, write_json
 from gmrd.data.prepare.settings import Preparation
 from gmrd.data.pseudo_labels import Supervoxels
 from gmrd.errors import InputError
+from gmrd.processes import as_worker
 
 MANIFEST = "manifest.json"
 
@@ -85,7 +87,7 @@ def run_jobs(jobs: list[Job], n_jobs: int) -> Iterator[str]:
         InputError: The first refusal of a case; cases done before stay done.
     """
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    yield from parallel(delayed(job.run)() for job in jobs)
+    yield from parallel(delayed(as_worker)(os.getpid(), job.run) for job in jobs)
 
 
 def write_manifest(root: Path, name: str, classes: Mapping[int, str], jobs: list[Job]) -> Path:

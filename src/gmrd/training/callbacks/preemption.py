@@ -16,10 +16,10 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class Preemption(Checkpoint):
-    """On SIGTERM, saves ``last.ckpt`` at the end of the running step and ends the command.
+    """On SIGTERM or Ctrl-C, saves ``last.ckpt`` at the end of the running step and ends.
 
-    Schedulers send SIGTERM some time before they kill a job. The same command with
-    ``ckpt_path=auto`` then goes on where this one stopped.
+    Schedulers send SIGTERM some time before they kill a job; a second Ctrl-C does not wait. The
+    same command with ``ckpt_path=auto`` then goes on where this one stopped.
 
     Lightning's own handler talks to the other processes from within the handler, whatever they
     are exchanging at that moment. Here the signal is only noted, and at the end of every step the
@@ -32,15 +32,16 @@ class Preemption(Checkpoint):
 
     def __init__(self, dirpath: str | Path) -> None:
         self.path = Path(dirpath) / "last.ckpt"
-        self._signalled = False
+        self._signalled = 0
+        self._interrupt: Any = signal.default_int_handler
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take SIGTERM over from Lightning."""
-        self._listen(self._note)
+        """Take the signals over from Lightning."""
+        self._listen(self._note, self._note)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take SIGTERM over from Lightning."""
-        self._listen(self._note)
+        """Take the signals over from Lightning."""
+        self._listen(self._note, self._note)
 
     def on_train_batch_end(
         self,
@@ -56,23 +57,40 @@ class Preemption(Checkpoint):
         seen their episodes.
 
         Raises:
+            KeyboardInterrupt: after Ctrl-C.
             SystemExit: with status 143 in the first process; a status of the others would have
                 Lightning kill the first.
         """
         step_is_whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if step_is_whole and trainer.strategy.reduce_boolean_decision(self._signalled, all=False):
+        if step_is_whole and trainer.strategy.reduce_boolean_decision(
+            bool(self._signalled), all=False
+        ):
             trainer.save_checkpoint(self.path)
             for logger in trainer.loggers:
                 logger.save()
+            self._listen(signal.SIG_DFL, self._interrupt)
+            if self._signalled == signal.SIGINT:
+                raise KeyboardInterrupt
             raise SystemExit(TERMINATED if trainer.is_global_zero else 0)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The training is saved: SIGTERM ends what follows at once."""
-        self._listen(signal.SIG_DFL)
+        """The training is saved: a signal ends what follows at once."""
+        self._listen(signal.SIG_DFL, self._interrupt)
 
-    def _listen(self, handler: Any) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Nothing is left that a signal could have saved."""
+        self._listen(signal.SIG_DFL, self._interrupt)
+
+    def _listen(self, terminated: Any, interrupted: Any) -> None:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # Lightning puts back what was before it
+            # Lightning puts back what was before it.
+            signal.signal(signal.SIGTERM, terminated)
+            if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as nohup leaves it
+                signal.signal(signal.SIGINT, interrupted)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        self._signalled = True
+        if signum == signal.SIGINT == self._signalled:
+            raise KeyboardInterrupt
+        self._signalled = signum

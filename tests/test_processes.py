@@ -1,0 +1,65 @@
+"""Workers of a killed command end with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+POOL = """
+import os, sys, time
+from joblib import Parallel, delayed
+from gmrd.processes import as_worker
+
+def work():
+    open(sys.argv[1] + "/" + str(os.getpid()), "w").close()
+    time.sleep(300)
+
+Parallel(n_jobs=2)(delayed(as_worker)(os.getpid(), work) for _ in range(2))
+"""
+
+STARTER = """
+import os, subprocess, sys
+from gmrd.processes import PARENT
+child = '''
+import os, sys, time
+from gmrd.processes import end_with_starter
+end_with_starter()
+open(sys.argv[1] + "/" + str(os.getpid()), "w").close()
+time.sleep(300)
+'''
+environment = {**os.environ, PARENT: str(os.getpid())}
+subprocess.run([sys.executable, "-c", child, sys.argv[1]], env=environment)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rsplit(") ", 1)[1][0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="processes are told by /proc")
+@pytest.mark.parametrize(("text", "n"), [(POOL, 2), (STARTER, 1)])
+def test_they_end_when_the_parent_is_killed(tmp_path: Path, text: str, n: int) -> None:
+    (tmp_path / "pids").mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    parent = subprocess.Popen([sys.executable, script, tmp_path / "pids"])
+    deadline = time.monotonic() + 120
+    while len(os.listdir(tmp_path / "pids")) < n and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = [int(pid) for pid in os.listdir(tmp_path / "pids")]
+    assert len(workers) == n
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, workers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}: set ckpt_path to a .ckpt that training wrote")
+    _refuse_changed_bits(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -225,7 +227,29 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is not a gmrd checkpoint: for weights of the public research code, run "
             f"gmrd-convert source={path} out=gmrd.ckpt first"
         )
+    if not all(isinstance(checkpoint[key], Mapping) for key in ("hyper_parameters", "state_dict")):
+        raise InputError(f"{path} has no hyper-parameters or weights by name: it is damaged")
     return checkpoint
+
+
+def _refuse_changed_bits(path: Path) -> None:
+    """Check the CRC-32 that torch writes with every record; torch itself does not when it reads."""
+    try:
+        with zipfile.ZipFile(path) as records:
+            damaged = records.testzip()
+    except Exception:  # not torch's format: whether it can be read is for torch to say
+        return
+    if damaged is not None:
+        raise InputError(f"{path} is damaged: {damaged} fails its checksum. Copy it again")
+
+
+def _refuse_nan(path: Path, state: Mapping[str, Any]) -> None:
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
+            raise InputError(
+                f"{path}: the weights {name} are not all finite: the training failed, or the file "
+                "is damaged. Take an earlier checkpoint"
+            )
 
 
 def steps_of(ckpt_path: Path) -> int | None:
@@ -254,8 +278,9 @@ def load_module(ckpt_path: str | Path) -> GMRDModule:
         raise InputError(
             f"{path} has hyper-parameters that this version of gmrd cannot use: {error}"
         ) from error
+    _refuse_nan(path, checkpoint["state_dict"])
     try:
         module.load_state_dict(checkpoint["state_dict"])
-    except RuntimeError as error:
+    except (AttributeError, RuntimeError, TypeError) as error:
         raise InputError(f"{path} does not fit the network it describes: {error}") from error
     return module

@@ -316,3 +316,17 @@ def test_a_folder_is_scans_or_one_series(nifti: Path) -> None:
         find_queries(nifti.parent / "absent")
     with pytest.raises(InputError, match="supports only"):
         find_queries(nifti.parent, exclude=[support, nifti])
+
+
+def test_refusals_name_the_archive_and_leave_nothing_behind(
+    nifti: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = nifti.parent / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    path = zipped(nifti.parent / "a.zip", {"in/scan.nii.gz": nifti.read_bytes()[:900]})
+    with pytest.raises(InputError) as refused:
+        read_scan(path)
+    assert f"{path}/in/scan.nii.gz" in str(refused.value)
+    assert str(folder) not in str(refused.value)
+    assert list(folder.iterdir()) == []

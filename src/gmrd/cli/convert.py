@@ -61,7 +61,9 @@ def convert_to_public(source: Path, out: Path) -> None:
 @command("convert")
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
-    source, out = Path(cfg.source), Path(cfg.out)
+    source, out = Path(str(cfg.source)), Path(str(cfg.out))
+    if out.exists() and source.exists() and out.samefile(source):
+        raise InputError(f"out={out} is the source itself, which would be lost: name another")
     if cfg.to == "gmrd":
         module = convert_to_gmrd(source, out, cfg.model)
         n_weights = sum(p.numel() for p in module.network.parameters())

@@ -21,6 +21,8 @@ def main(cfg: DictConfig) -> None:
     writers = {"checkpoint": shrink, "torch": export_program, "onnx": export_onnx}
     if cfg.format not in writers:
         raise InputError(f"format={cfg.format}: choose one of {', '.join(writers)}")
-    path = Path(cfg.out)
-    report = writers[cfg.format](Path(cfg.ckpt_path), path)
+    source, path = Path(str(cfg.ckpt_path)), Path(str(cfg.out))
+    if path.exists() and source.exists() and path.samefile(source):
+        raise InputError(f"out={path} is the checkpoint itself, which would be lost: name another")
+    report = writers[cfg.format](source, path)
     console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB. {report}", highlight=False)

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 
 from gmrd.errors import InputError
+from gmrd.io.formats import refuse_no_file
 from gmrd.io.nifti_writer import write_nifti
 from gmrd.io.readers import read_scan
 from gmrd.supervoxels import pseudo_labels
@@ -93,6 +94,7 @@ def fingerprint(image: Path, parameters: Mapping[str, Any]) -> str:
     """A short hash of everything that the labels depend on."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([VERSION, dict(parameters)], sort_keys=True).encode())
+    refuse_no_file(image)
     try:
         digest.update(image.read_bytes())
     except OSError as error:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int32, Num, UInt8
 from gmrd.data.cases import Case
 from gmrd.errors import InputError
 from gmrd.io.affine import spacing_of
-from gmrd.io.agreement import refuse_other_place, refuse_other_shape
+from gmrd.io.agreement import WRONG_HEADER, refuse_other_place, refuse_other_shape
 from gmrd.io.readers import read_scan
 from gmrd.io.scan import Scan
 
@@ -101,7 +101,7 @@ def _fitting(path: Path, scan: Scan, check_geometry: bool) -> Int32[np.ndarray, 
     labels = read_scan(path, dtype=np.int32)
     refuse_other_shape(path, labels.image, scan.image)
     if check_geometry:
-        refuse_other_place(path, labels.affine, scan.affine, scan.image.shape)
+        refuse_other_place(path, labels.affine, scan.affine, scan.image.shape, remedy=WRONG_HEADER)
     return labels.image
 
 

@@ -11,6 +11,9 @@ from jaxtyping import Float, Num
 from gmrd.errors import InputError
 from gmrd.io.affine import spacing_of
 
+WRONG_HEADER = ", or set data.check_geometry=false if the header is wrong"
+"""The remedy of commands on a data set."""
+
 
 def refuse_other_shape(
     path: Path, array: Num[np.ndarray, "..."], image: Num[np.ndarray, "..."]
@@ -28,6 +31,8 @@ def refuse_other_place(
     affine: Float[np.ndarray, "4 4"],
     image_affine: Float[np.ndarray, "4 4"],
     shape: tuple[int, ...],
+    *,
+    remedy: str = "",
 ) -> None:
     """Raise if a file's voxels lie more than half a voxel off its image's.
 
@@ -43,5 +48,5 @@ def refuse_other_place(
         raise InputError(
             f"{path} lies up to {offset:.1f} mm away from its image (orientations {codes[0]} and "
             f"{codes[1]}): the label may be mirrored or shifted. Look at both with gmrd-inspect, "
-            "resample one onto the other, or set data.check_geometry=false if the header is wrong"
+            f"resample one onto the other{remedy}"
         )

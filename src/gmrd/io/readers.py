@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,8 +53,17 @@ def read_label(path: str | Path, scan: Scan) -> Int32[np.ndarray, "z y x"]:
     return label.image
 
 
+@contextmanager
+def _naming(folder: Path, path: Path) -> Iterator[None]:
+    """Have refusals name the archive, not the folder that goes with them."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace(str(folder), str(path))) from error
+
+
 def _read_zip(path: Path, dtype: VoxelType) -> Scan:
-    with unpacked(path) as folder:
+    with unpacked(path) as folder, _naming(folder, path):
         files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
         scans = [file for file in files if file.name.lower().endswith(SCAN_ENDINGS)]
         if len(scans) > 1:

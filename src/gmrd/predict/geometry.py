@@ -7,6 +7,7 @@ back is the same road and nothing is lost to a rotation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,15 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Num
+from jaxtyping import Float32, Num
 
 from gmrd.errors import InputError
 from gmrd.io.affine import spacing_of
 from gmrd.io.orientation import turned
 from gmrd.io.scan import Scan
+
+BLOCK = 8 * 1024**2
+"""Voxels that are interpolated at a time."""
 
 THIN = 0.5
 """Slices thinner than this share of the training's are averaged to the training's thickness."""
@@ -138,9 +142,9 @@ class Grid:
 
     def slices(self, volume: Num[np.ndarray, "zs ys xs"]) -> Float32[np.ndarray, "z y x"]:
         """A scan's values on the training's slices; beyond the scan, its lowest value."""
-        oriented = turned(volume, self.flips[0]).astype(np.float32)
-        lowest = oriented.min()
-        return np.asarray(_resample(oriented - lowest, self.to_slices) + lowest)
+        lowest = float(np.float32(volume.min()))
+        oriented = turned(volume, self.flips[0])
+        return np.asarray(_resample(oriented, self.to_slices, lowest) + np.float32(lowest))
 
     def scan(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "zs ys xs"]:
         """Probabilities on the training's slices brought to the scan's voxels; 0 beyond them."""
@@ -193,12 +197,43 @@ class Axis:
 
 
 def _resample(
-    volume: Float[np.ndarray, "z y x"], matrices: tuple[Float32[np.ndarray, "_ _"], ...]
+    volume: Num[np.ndarray, "z y x"],
+    matrices: tuple[Float32[np.ndarray, "_ _"], ...],
+    lowest: float = 0.0,
 ) -> Float32[np.ndarray, "zo yo xo"]:
-    moved = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
-    for axis, matrix in enumerate(matrices):
-        if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix))):
-            continue
-        moved = torch.tensordot(torch.from_numpy(matrix), moved, dims=([1], [axis]))
-        moved = moved.movedim(0, axis)
-    return np.ascontiguousarray(moved.numpy())
+    """The volume less ``lowest``, interpolated along z, then in plane.
+
+    In blocks, so that beside the volume and the result memory holds the smaller of what is between.
+    """
+    across, *in_plane = matrices
+    n_rows = max(1, BLOCK // (volume.shape[0] * volume.shape[2]))
+    between = np.empty((len(across), *volume.shape[1:]), dtype=np.float32)
+    for start in range(0, volume.shape[1], n_rows):
+        some = (slice(None), slice(start, start + n_rows))
+        block = volume[some].astype(np.float32) - np.float32(lowest)
+        between[some] = _along(block, across, 0)
+    if all(_is_identity(matrix) for matrix in in_plane):
+        return between
+    out = np.empty((len(across), *map(len, in_plane)), dtype=np.float32)
+    n_slices = max(1, BLOCK // max(math.prod(out.shape[1:]), math.prod(between.shape[1:])))
+    for start in range(0, len(out), n_slices):
+        some_slices = slice(start, start + n_slices)
+        block = between[some_slices]
+        for axis, matrix in enumerate(in_plane, start=1):
+            block = _along(block, matrix, axis)
+        out[some_slices] = block
+    return out
+
+
+def _along(
+    block: Float32[np.ndarray, "z y x"], matrix: Float32[np.ndarray, "_ _"], axis: int
+) -> Float32[np.ndarray, "zo yo xo"]:
+    if _is_identity(matrix):
+        return block
+    values = torch.from_numpy(np.ascontiguousarray(block))
+    moved = torch.tensordot(torch.from_numpy(matrix), values, dims=([1], [axis]))
+    return np.asarray(moved.movedim(0, axis).numpy())
+
+
+def _is_identity(matrix: Float32[np.ndarray, "_ _"]) -> bool:
+    return matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix)))

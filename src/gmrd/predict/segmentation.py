@@ -20,6 +20,7 @@ from gmrd.predict.by_network import NetworkMethod
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.intensity import Intensity, in_hounsfield
 from gmrd.predict.judgement import Finding, estimated_dice, judge
+from gmrd.predict.memory import refuse_too_large
 from gmrd.predict.options import Options
 from gmrd.predict.result import Segmentation, label_map
 from gmrd.predict.support import LabelLike, ScanLike, label_names, read_pair
@@ -81,6 +82,7 @@ class Predictor:
     def __call__(self, query: ScanLike) -> Segmentation:
         """Segment one scan."""
         scan = query if isinstance(query, Scan) else read_scan(query)
+        refuse_too_large(scan, len(self.names))
         start = time.perf_counter()
         laid = self.matching.lay(scan)
         covered = 1.0

@@ -18,7 +18,7 @@ from gmrd.data.pseudo_labels import Supervoxels
 from gmrd.data.supervoxel_files import MARK, fingerprint
 from gmrd.data.volume import ODD_SIZE, as_label
 from gmrd.errors import InputError
-from gmrd.io.agreement import refuse_other_place, refuse_other_shape
+from gmrd.io.agreement import WRONG_HEADER, refuse_other_place, refuse_other_shape
 from gmrd.io.readers import read_scan
 
 T = TypeVar("T")
@@ -52,6 +52,7 @@ class CaseInspection:
             shape=image.shape[::-1],
             spacing=scan.spacing[::-1],
             orientation="".join(nib.aff2axcodes(affine)),
+            directions=affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0),
             digest=hashlib.sha256(np.ascontiguousarray(image).data).hexdigest(),
             n_supervoxels=self._check_supervoxels(image),
             class_voxels={int(v): int(n) for v, n in zip(values, counts, strict=True) if v},
@@ -107,7 +108,9 @@ class CaseInspection:
         label = self._attempt(checked)
         if label is None:
             return None
-        self._attempt(lambda: refuse_other_place(path, read.affine, affine, image.shape))
+        self._attempt(
+            lambda: refuse_other_place(path, read.affine, affine, image.shape, remedy=WRONG_HEADER)
+        )
         self._attempt(lambda: refuse_reversed(path, image, label), "warning")
         absent = [name for c, name in self.classes.items() if not (label == c).any()]
         if absent:

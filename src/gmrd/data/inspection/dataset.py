@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from joblib import Parallel, delayed
 
 from gmrd.data.cases import CASE, Case, Layout, case_paths, image_paths, swap_ending
@@ -19,6 +20,12 @@ from gmrd.processes import as_worker
 
 MAX_SPACING_RATIO = 1.5
 """Voxel sizes of two cases that differ by more are worth a warning."""
+
+TURNED = 50.0
+"""Degrees between two volumes' axes from which a permutation or a flip may bring them nearer."""
+
+OBLIQUE = 25.0
+"""Degrees that are worth a note."""
 
 
 def inspect_cases(
@@ -143,18 +150,33 @@ def _unknown_values(classes: Mapping[int, str], portraits: Sequence[Portrait]) -
 
 
 def _odd_orientations(portraits: Sequence[Portrait]) -> Iterator[Finding]:
-    codes = Counter(p.orientation for p in portraits if p.orientation)
-    if len(codes) < 2:
+    """By the angles between the volumes' axes: near 45° a few degrees change the codes."""
+    placed = [(p, p.directions) for p in portraits if p.directions is not None]
+    codes = Counter(p.orientation for p, _ in placed)
+    if not codes:
         return
     usual = codes.most_common(1)[0][0]
-    for portrait in portraits:
-        if portrait.orientation not in ("", usual):
+    _, reference = next(pair for pair in placed if pair[0].orientation == usual)
+    for portrait, directions in placed:
+        along = np.clip((reference * directions).sum(axis=0), -1, 1)
+        angle = float(np.degrees(np.arccos(along)).max())
+        nearest = np.abs(reference.T @ directions).argmax(axis=0)
+        another = portrait.orientation != usual and list(nearest) != [0, 1, 2]
+        if angle > TURNED and (another or (along < 0).any()):
             yield Finding(
                 "warning",
                 portrait.case_id,
-                f"lies {portrait.orientation}, most cases {usual}",
+                f"lies {portrait.orientation}, most cases {usual} (up to {angle:.0f}° between "
+                "their axes)",
                 "support and query would be mirrored or turned against each other: bring all to "
                 f"one orientation with preparation.orientation={usual}",
+            )
+        elif angle > OBLIQUE:
+            yield Finding(
+                "note",
+                portrait.case_id,
+                f"its axes lie up to {angle:.0f}° from those of most cases",
+                "no permutation or flip brings them nearer; a network sees the organ turned",
             )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Float, Num
 
 Severity = Literal["error", "warning", "note"]
 
@@ -37,6 +37,7 @@ class Portrait:
         shape: Voxels (x, y, z).
         spacing: Millimetres (x, y, z).
         orientation: Axis codes such as LAS.
+        directions: Unit vectors of the axes in the world, in columns.
         digest: Hash of the intensities, None where they cannot be read.
         n_supervoxels: Number of supervoxels, None where there are none yet.
         class_voxels: Voxels of every label value but 0.
@@ -47,6 +48,7 @@ class Portrait:
     shape: tuple[int, ...] | None = None
     spacing: tuple[float, ...] | None = None
     orientation: str = ""
+    directions: Float[np.ndarray, "3 3"] | None = None
     digest: str | None = None
     n_supervoxels: int | None = None
     class_voxels: dict[int, int] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from gmrd.data.prepare.dicom import read_series
 from gmrd.data.prepare.settings import MaskOrder, Preparation
 from gmrd.data.protocol import numeric_key
 from gmrd.errors import InputError
-from gmrd.io.agreement import refuse_other_place, refuse_other_shape
+from gmrd.io.agreement import WRONG_HEADER, refuse_other_place, refuse_other_shape
 from gmrd.io.formats import refuse_no_file
 from gmrd.io.readers import read_scan
 from gmrd.io.scan import Scan
@@ -56,7 +56,7 @@ def _read_label(path: Path, scan: Scan, settings: Preparation) -> Int32[np.ndarr
     label = read_scan(path, dtype=np.int32)
     refuse_other_shape(path, label.image, scan.image)
     if settings.check_geometry:
-        refuse_other_place(path, label.affine, scan.affine, scan.image.shape)
+        refuse_other_place(path, label.affine, scan.affine, scan.image.shape, remedy=WRONG_HEADER)
     return label.image
 
 

@@ -1,0 +1,49 @@
+"""A scan that will not fit is refused with figures; large ones are interpolated in blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gmrd.errors import InputError
+from gmrd.io.scan import Scan
+from gmrd.predict import geometry, memory
+from helpers.scans import affine
+
+
+def test_what_is_free_is_the_least_that_is_told(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  9 kB\nMemAvailable:  5000 kB\n")
+    assert memory.free_bytes(meminfo, tmp_path) == 5000 * 1024
+    (tmp_path / "memory.max").write_text("4000\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert memory.free_bytes(meminfo, tmp_path) == 3000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_bytes(meminfo, tmp_path) == 5000 * 1024
+    assert memory.free_bytes(tmp_path / "none", tmp_path / "none") is None
+
+
+def test_a_scan_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = Scan("a", np.zeros((4, 5, 6), np.float32), affine(), source="a.nii")
+    memory.refuse_too_large(scan, 4)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1_000_000)
+    with pytest.raises(InputError, match=r"a\.nii: 4 organs in \(6, 5, 4\) voxels.*crop"):
+        memory.refuse_too_large(scan, 4)
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    scan = Scan("a", rng.standard_normal((9, 31, 37)).astype(np.float32), affine((3, 2, 1)))
+    training = geometry.TrainingGeometry("LAS", (8.0, 1.5, 1.5), (40, 33))
+
+    def both() -> tuple[np.ndarray, np.ndarray]:
+        grid = geometry.Grid.between(scan, training)
+        slices = grid.slices(scan.image)
+        return slices, grid.scan(slices)
+
+    whole = both()
+    monkeypatch.setattr(geometry, "BLOCK", 500)
+    for found, expected in zip(both(), whole, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -97,7 +97,7 @@ def test_an_image_with_nan(refusal, root) -> None:
         ("model.optimizer.lr=-1", ("AdamW(lr=-1", "Invalid learning rate")),
         ("data.exclude=[99]", ("data.exclude", "99")),
         ("ckpt_path=missing.ckpt", ("ckpt_path=missing.ckpt",)),
-        ("data.rot=x", ("data.rot", "Key 'rot'")),
+        ("data.rot=x", ("data.rot is no setting", "did you mean data.root?")),
         ("model.network.n_foregound=3", ("n_foregound",)),
         ("modle=gmrd", ("modle",)),
     ],

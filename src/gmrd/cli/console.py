@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -24,13 +24,19 @@ from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 from rich.markup import escape
 
+from gmrd.cli.arguments import with_quoted_paths
+from gmrd.cli.help import help_text
+from gmrd.cli.misspelt import explained as explained_refusal
 from gmrd.cli.refusals import defect, is_broken_pipe, sentence
 from gmrd.components import allowing
+from gmrd.data.root import root_of
 from gmrd.errors import InputError
 
 CONFIG_PATH = "pkg://gmrd.conf"
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+
+NEED_DATA = ("train", "crossval", "evaluate", "inspect")
 
 errors = Console(stderr=True)
 
@@ -48,6 +54,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def explained(cfg: DictConfig) -> Any:
             _hush_libraries()
             try:
+                _refuse_unset(cfg, config_name)
                 _refuse_wrong_kinds(cfg)
                 with allowing(_packages(cfg)):
                     return task(cfg)
@@ -66,12 +73,21 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
         @wraps(sent.__wrapped__)
         def entry() -> Any:
-            if "--version" in sys.argv[1:]:  # Hydra would print its own
+            given = sys.argv[1:]
+            if "--version" in given:  # Hydra would print its own
                 print(f"gmrd {version('gmrd')}")
                 return None
+            if {"--help", "-h"} & set(given):
+                print(help_text(config_name))
+                return None
+            sys.argv[1:] = with_quoted_paths(given)
             try:
                 with _raising():
                     return sent()
+            except InstantiationException as error:
+                _end(error)
+            except HydraException as error:
+                _end(InputError(explained_refusal(error, config_name)))
             except Exception as error:
                 _end(error)
             except KeyboardInterrupt:  # before the task
@@ -101,6 +117,14 @@ def _all_missing(cfg: DictConfig) -> InputError:
     given = " ".join(f"{key}=..." for key in keys)
     verb = "is" if len(keys) == 1 else "are"
     return InputError(f"{', '.join(keys)} {verb} not set: add {given} to the command")
+
+
+def _refuse_unset(cfg: DictConfig, config_name: str) -> None:
+    """Refuse what is missing before the libraries that would use it are imported: seconds."""
+    if OmegaConf.missing_keys(cfg):
+        raise _all_missing(cfg)
+    if config_name in NEED_DATA and not cfg.get("collect"):
+        root_of({key: cfg.data.get(key) for key in ("root", "name", "images", "how_to_get")})
 
 
 def _refuse_wrong_kinds(cfg: DictConfig) -> None:

@@ -10,9 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gmrd.cli.console import command
-from gmrd.data.build import plain, read_split
 from gmrd.errors import InputError
-from gmrd.evaluation.gather import gather
 from gmrd.evaluation.jobs import Job, run_jobs
 from gmrd.evaluation.overrides import key_of
 
@@ -58,6 +56,8 @@ def refuse_early(cfg: DictConfig, overrides: list[str]) -> None:
         InputError: data that cannot be read, a fold that does not exist, or a setting that this
             command itself sets.
     """
+    from gmrd.data.build import plain, read_split
+
     for override in overrides:
         if key_of(override) in SET:
             raise InputError(
@@ -72,6 +72,8 @@ def refuse_early(cfg: DictConfig, overrides: list[str]) -> None:
 @command("crossval")
 def main(cfg: DictConfig) -> None:
     """Console entry point; exit status 1 if a training failed."""
+    from gmrd.evaluation.gather import gather
+
     out = Path(HydraConfig.get().runtime.output_dir)
     if cfg.collect is not None:
         gather(Path(cfg.collect), out, with_page=cfg.page)

@@ -8,18 +8,19 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from gmrd.cli.console import command
-from gmrd.data.build import plain, read_split
-from gmrd.evaluation.about import record_of
-from gmrd.evaluation.fold import score_fold
-from gmrd.evaluation.settings import EvaluationSettings
-from gmrd.evaluation.unseen import refuse_what_was_seen
-from gmrd.module import load_module, steps_of
-from gmrd.training.tracking import save_config
 
 
 @command("evaluate")
 def main(cfg: DictConfig) -> float:
     """Console entry point."""
+    from gmrd.data.build import plain, read_split
+    from gmrd.evaluation.about import record_of
+    from gmrd.evaluation.fold import score_fold
+    from gmrd.evaluation.settings import EvaluationSettings
+    from gmrd.evaluation.unseen import refuse_what_was_seen
+    from gmrd.module import load_module, steps_of
+    from gmrd.training.tracking import save_config
+
     module = load_module(cfg.ckpt_path)
     split = read_split(plain(cfg.data))
     refuse_what_was_seen(cfg.ckpt_path, record_of(module), split)

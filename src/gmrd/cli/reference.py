@@ -1,7 +1,7 @@
 """The command reference, written from the configuration that the commands read.
 
-``python -m gmrd.cli.reference docs/commands.md`` writes it; a test holds the file to the
-configuration.
+``python -m gmrd.cli.reference docs/commands.md docs/experiment-files.md`` writes it; a test holds
+the files to the configuration.
 """
 
 from __future__ import annotations
@@ -10,59 +10,127 @@ import sys
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+from gmrd.cli.keys import Key, Page, choices_of, command_names, page_of
 from gmrd.io.atomic import replacing
 
 HEADING = """# Commands
 
-Written from the configuration by `python -m gmrd.cli.reference docs/commands.md`; do not edit.
+Written from the comments in `conf/` by `make docs`; do not edit. `--help` of a command prints the
+same.
 
-Every command takes `key=value` settings. `gmrd-train --cfg job` shows all settings as they would
-be used, `--help` the choices of every group. `???` must be given; `group=name` chooses a file of
-a group; `-m key=a,b` runs one job for each value. A misspelt key is refused.
+Every command takes `key=value` settings; "must be given" stands where there is no default.
+`group=name` chooses a file of a group, and `-m key=a,b` runs one job for each value. Every
+setting as it would be used: `gmrd-train --cfg job`. A misspelt key is refused, and the nearest
+one named. Paths may hold spaces, brackets, commas and quotes, and may begin with `~`: quote them
+for the shell alone (`query="scan (1).nii"`).
+
+Exit status: 0 done; 1 something failed (a fold, a file of many, an inspection with errors, or an
+error that is not the input's); 2 refused input, with one sentence; 130 interrupted by Ctrl-C; 143
+ended by SIGTERM with a checkpoint.
+
+Completion of settings by the Tab key, for this shell: `eval "$(gmrd-train -sc install=bash)"`
+(also `zsh` and `fish`), and the same for every other command.
 """
+
+EXPERIMENTS = """# The experiments
+
+Written from the heads of `conf/experiment/` by `make docs`; do not edit. Choose one with
+`gmrd-train experiment=NAME` or `gmrd-crossval experiment=NAME`; [experiments.md](experiments.md)
+has what these commands do.
+"""
+
+GROUPS = ("data", "model", "optimizer", "scheduler", "variant", "trainer", "logger", "callbacks",
+          "evaluation", "workers", "hparams_search", "debug")  # fmt: skip
 
 
 def reference() -> str:
-    """The whole reference, in Markdown."""
-    return "\n".join([HEADING, *_commands(), "# Groups\n", *_groups()])
+    """The reference of all commands and groups, in Markdown."""
+    commands = (_command(name) for name in command_names())
+    return "\n".join([HEADING, *commands, "# Groups\n", *map(_group, GROUPS)])
 
 
-def _commands() -> Iterator[str]:
-    for entry in _sorted(files("gmrd.conf")):
-        if entry.name.endswith(".yaml"):
-            yield f"## gmrd-{entry.name[:-5]}\n\n```yaml\n{entry.read_text().rstrip()}\n```\n"
+def experiments() -> str:
+    """Every experiment with what its file says of it, in Markdown."""
+    return "\n".join([EXPERIMENTS, *map(_experiment, choices_of("experiment"))])
 
 
-def _groups() -> Iterator[str]:
-    for group in _sorted(files("gmrd.conf")):
-        if group.is_dir() and not group.name.startswith("__"):
-            choices = list(_choices(group, ""))
-            if choices:
-                yield f"## {group.name}\n\n" + "\n".join(choices) + "\n"
+def _command(name: str) -> str:
+    page = page_of(name)
+    parts = [f"## gmrd-{name}\n", _sentence(page.summary.partition(": ")[2]) + "\n"]
+    parts.append("```sh\n" + "\n".join(page.examples) + "\n```\n")
+    if page.notes:
+        parts.append(page.notes + "\n")
+    parts.append("\n".join(_table(page.keys)) + "\n")
+    if page.base:
+        parts.append(f"All settings of [gmrd-{page.base}](#gmrd-{page.base}) can be given too.\n")
+    elif page.groups:
+        chosen = ", ".join(_linked(group.name, group.default) for group in page.groups)
+        parts.append(f"Groups: {chosen}.\n")
+    return "\n".join(parts)
 
 
-def _choices(folder: Any, prefix: str) -> Iterator[str]:
-    for entry in _sorted(folder):
-        if entry.is_dir() and not entry.name.startswith("__"):
-            yield from _choices(entry, f"{prefix}{entry.name}/")
-        elif entry.name.endswith(".yaml"):
-            yield f"- `{prefix}{entry.name[:-5]}`{_comment(entry.read_text())}"
+def _linked(group: str, default: str) -> str:
+    name = group.partition("@")[0]
+    shown = f"`{group}={default}`"
+    return f"[{shown}](#{name})" if name in GROUPS else f"`{shown.strip('`')}`"
 
 
-def _comment(text: str) -> str:
-    """The sentence that a configuration file begins with."""
-    lines = text.splitlines()
-    if not lines or not lines[0].startswith("# ") or lines[0].startswith("# @"):
-        return ""
-    return ": " + lines[0][2:].strip()
+def _group(group: str) -> str:
+    pages = {choice: page_of(f"{group}/{choice}") for choice in choices_of(group)}
+    lines = [f"## {group}\n"]
+    for choice, page in pages.items():
+        summary = page.summary.partition(f"{group}={choice}: ")[2] or page.summary
+        lines.append(f"- `{choice}`: {_sentence(summary)}" if summary else f"- `{choice}`")
+    keys = dict(_explained(group, pages))
+    return "\n".join([*lines, "", *(_table(list(keys.values())) if keys else ()), ""])
 
 
-def _sorted(folder: Any) -> list[Any]:
-    return sorted(folder.iterdir(), key=lambda entry: str(entry.name))
+def _explained(group: str, pages: dict[str, Page]) -> Iterator[tuple[str, Key]]:
+    """The keys with a comment, each once, under the name that a command line uses."""
+    seen = set()
+    for choice, page in pages.items():
+        prefix = _package(f"{group}/{choice}", group)
+        for key in page.keys:
+            name = prefix + key.name
+            if key.comment and name not in seen:
+                seen.add(name)
+                yield name, Key(name, key.default, key.comment)
+
+
+def _package(path: str, group: str) -> str:
+    first = files("gmrd.conf").joinpath(f"{path}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    package = first.removeprefix("# @package ") if first.startswith("# @package") else group
+    return "" if package == "_global_" else f"{package}."
+
+
+def _table(keys: tuple[Key, ...] | list[Key]) -> Iterator[str]:
+    yield "| setting | default | |"
+    yield "| --- | --- | --- |"
+    for key in keys:
+        default = "must be given" if key.default == "???" else f"`{key.default}`"
+        yield f"| `{key.name}` | {_cell(default)} | {_cell(key.comment)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _experiment(name: str) -> str:
+    page = page_of(f"experiment/{name}")
+    text = "\n".join(part for part in (page.summary, page.notes) if part)
+    parts = [f"## {name}\n", text + "\n"]
+    if page.examples:
+        parts.insert(1, "```sh\n" + "\n".join(page.examples) + "\n```\n")
+    return "\n".join(parts)
+
+
+def _sentence(text: str) -> str:
+    first = text.split(" ")[0]
+    return text if "=" in first or "." in first else text[:1].upper() + text[1:]
 
 
 if __name__ == "__main__":
-    with replacing(Path(sys.argv[1])) as temporary:
-        temporary.write_text(reference())
+    for path, text in zip(sys.argv[1:], (reference(), experiments()), strict=True):
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(text)

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import seed_everything
 
 from gmrd.cli.console import command, construct
-from gmrd.data.build import plain, read_split
 from gmrd.errors import InputError, refuse_below_one
-from gmrd.module import GMRDModule
-from gmrd.processes import end_with_starter
-from gmrd.training.callbacks import switched_on
-from gmrd.training.held_out import ScoreHeldOut, measured
-from gmrd.training.occupancy import alone_in
-from gmrd.training.remember import remember
-from gmrd.training.rerun import move_into
-from gmrd.training.resume import checkpoint_to_resume
-from gmrd.training.strategy import passing_sigterm_on, refuse_ddp_in_multirun, refuse_missing_gpus
-from gmrd.training.sweep import show_sweep
-from gmrd.training.tracking import keep_old_metrics, save_config
+
+if TYPE_CHECKING:
+    from gmrd.module import GMRDModule
+
+# Libraries are imported where they are used: what is not set is said without waiting for them.
 
 COUNTS = ("accumulate_grad_batches", "log_every_n_steps")
 """Settings of the trainer that Lightning divides by."""
@@ -32,6 +24,13 @@ COUNTS = ("accumulate_grad_batches", "log_every_n_steps")
 
 def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     """Train as ``cfg`` says; returns the metrics and the trained module."""
+    from pytorch_lightning import seed_everything
+
+    from gmrd.processes import end_with_starter
+    from gmrd.training.occupancy import alone_in
+    from gmrd.training.rerun import move_into
+    from gmrd.training.strategy import refuse_ddp_in_multirun, refuse_missing_gpus
+
     end_with_starter()
     refuse_ddp_in_multirun(cfg)
     refuse_missing_gpus(cfg)
@@ -45,6 +44,14 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
 
 
 def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDModule]:
+    from gmrd.data.build import plain, read_split
+    from gmrd.training.callbacks import switched_on
+    from gmrd.training.held_out import ScoreHeldOut, measured
+    from gmrd.training.remember import remember
+    from gmrd.training.resume import checkpoint_to_resume
+    from gmrd.training.strategy import passing_sigterm_on
+    from gmrd.training.tracking import keep_old_metrics, save_config
+
     save_config(cfg, output_dir)
     datamodule = instantiate(cfg.data)
     scored = read_split(plain(cfg.evaluation_data)) if cfg.evaluation_data else datamodule.split
@@ -86,6 +93,8 @@ def run(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Console entry point; a multirun ends with the table of its jobs, whatever became of them."""
+    from gmrd.training.sweep import show_sweep
+
     try:
         run()
     finally:

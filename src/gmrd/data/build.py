@@ -21,6 +21,7 @@ from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.description import DatasetDescription
 from gmrd.data.episode_settings import EpisodeSettings
 from gmrd.data.pseudo_labels import Supervoxels
+from gmrd.data.root import root_of
 from gmrd.data.split import ProtocolChoice, Split
 from gmrd.errors import InputError
 
@@ -73,7 +74,7 @@ def read_description(settings: Settings) -> DatasetDescription:
     supervoxels = Supervoxels(**(settings.get("supervoxels") or {}))
     folds = settings.get("folds")
     changed: dict[str, Any] = {
-        "root": _root(settings),
+        "root": root_of(settings),
         "layout": _layout(settings, supervoxels),
         "classes": {int(c): str(label) for c, label in settings["classes"].items()},
         "test_groups": [[int(c) for c in group] for group in settings.get("test_groups") or ()],
@@ -119,12 +120,3 @@ def _refuse_unknown(settings: Settings) -> None:
 def _layout(settings: Settings, supervoxels: Supervoxels) -> Layout:
     images, labels, pseudo_labels = (settings[name] for name in FILES)
     return Layout(images, labels, pseudo_labels.replace(MIN_SIZE, str(supervoxels.min_size)))
-
-
-def _root(settings: Settings) -> Path:
-    if settings.get("root") is None:
-        raise InputError(
-            f"data.root is not set: set data.root=/path/to/{settings['name']}, the folder that "
-            f"holds {settings['images']}. {settings.get('how_to_get') or ''}".strip()
-        )
-    return Path(settings["root"]).expanduser()

@@ -16,7 +16,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from gmrd.errors import InputError
-from gmrd.evaluation.gather import compare, gather
 from gmrd.evaluation.overrides import key_of
 from gmrd.io.atomic import replacing
 from gmrd.io.csv_file import write_csv
@@ -99,6 +98,8 @@ def show_sweep() -> None:
     console.print(jobs_table(jobs))
     console.print(f"The sweep's folder: {SweepLog.folder}")
     conditions = scored_conditions(jobs)
+    from gmrd.evaluation.gather import compare, gather  # heavy, and Hydra imports this file first
+
     try:
         if len(conditions) > 1:
             compare(conditions, SweepLog.folder)

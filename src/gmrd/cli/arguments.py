@@ -1,0 +1,74 @@
+"""Paths on the command line, as a person writes them.
+
+Hydra reads ``key=value`` by a grammar in which spaces, brackets, commas, quotes and ``~`` have a
+meaning. Values of keys that hold paths are quoted here before that grammar sees them, so
+``query=scan (1).nii`` and ``query=~/x.nii`` mean what they look like.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+PATHS = {
+    *("query", "support.image", "support.label", "out", "root", "source", "ckpt_path", "images"),
+    *("overlays", "sheet", "collect", "image_pattern", "out_pattern", "cache_dir"),
+    *("hydra.run.dir", "hydra.sweep.dir", "data.images", "data.labels", "data.pseudo_labels"),
+    *("data.preparation.images", "data.preparation.labels"),
+}
+"""Keys that hold paths, beside those that end in ``.root`` or ``.cache_dir``."""
+
+ENDINGS = (".root", ".cache_dir")
+OVERRIDE = re.compile(r"(\+{0,2})([\w.@/]+)=(.+)", re.DOTALL)
+SWEEP = re.compile(r"(choice|glob|sort|shuffle|range|interval)\(.*\)$", re.DOTALL)
+PIECE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,]+""")
+
+
+def with_quoted_paths(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command, values of path keys quoted for Hydra.
+
+    Lists stay lists (``[a.nii,b.nii]``), a comma in a multirun still separates jobs, and what is
+    quoted already, ``null`` and ``${...}`` are left as they are.
+    """
+    sweeping = "-m" in arguments or "--multirun" in arguments
+    return [_quoted_argument(argument, sweeping) for argument in arguments]
+
+
+def _quoted_argument(argument: str, sweeping: bool) -> str:
+    found = OVERRIDE.fullmatch(argument)
+    if found is None or not _holds_path(found[2]):
+        return argument
+    prefix, key, value = found.groups()
+    return f"{prefix}{key}={_quoted_value(value, sweeping)}"
+
+
+def _holds_path(key: str) -> bool:
+    return key in PATHS or key.endswith(ENDINGS)
+
+
+def _quoted_value(value: str, sweeping: bool) -> str:
+    whole = os.path.exists(os.path.expanduser(value))
+    if not whole and value.startswith("[") and value.endswith("]"):
+        return f"[{','.join(_each(value[1:-1]))}]"
+    if sweeping and SWEEP.match(value):
+        return value
+    if sweeping and not whole and "," in value:
+        return ",".join(_each(value))
+    return quoted(value)
+
+
+def _each(values: str) -> Iterator[str]:
+    return (quoted(piece.strip()) for piece in PIECE.findall(values) if piece.strip())
+
+
+def quoted(path: str) -> str:
+    """A path in quotes, ``~`` expanded; as it is where it is quoted, ``null`` or a reference."""
+    plain = path.lower() == "null" or "${" in path
+    in_quotes = len(path) > 1 and path[0] == path[-1] and path[0] in "'\""
+    if plain or (in_quotes and not os.path.exists(path)):
+        return path
+    expanded = os.path.expanduser(path)
+    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", expanded)
+    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))  # before the closing quote
+    return f"'{escaped}'"

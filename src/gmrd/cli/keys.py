@@ -1,0 +1,156 @@
+"""What a configuration file says of itself: summary, examples, and every key with its comment.
+
+``--help`` and the command reference are both written from this, so a comment in ``conf/`` is the
+one place where a key is explained.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import dropwhile
+from typing import Any
+
+import yaml
+
+KEY = re.compile(r"^( *)([\w@.]+):(?: +(.*))?$")
+SKIPPED = ("defaults", "hydra")
+"""Blocks that are Hydra's business."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting: its dotted name, its default as YAML writes it, and the comment on it."""
+
+    name: str
+    default: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of files of which one is chosen, as in ``data=chaost2``."""
+
+    name: str
+    default: str
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that a configuration file says of itself.
+
+    Attributes:
+        summary: what it is for.
+        examples: lines of a shell.
+        notes: what else the head of the file says.
+        base: the configuration that it extends; "" for none.
+        groups: groups of files, of a command.
+        keys: settings that the file itself has.
+    """
+
+    summary: str
+    examples: tuple[str, ...]
+    notes: str
+    base: str
+    groups: tuple[Group, ...]
+    keys: tuple[Key, ...]
+
+
+def command_names() -> list[str]:
+    """The commands, each with a configuration of its own: ``train`` for ``gmrd-train``."""
+    return sorted(e.name[:-5] for e in files("gmrd.conf").iterdir() if e.name.endswith(".yaml"))
+
+
+def page_of(name: str) -> Page:
+    """What ``conf/NAME.yaml`` says; ``name`` may be in a group, as ``data/chaost2``."""
+    return read_page(files("gmrd.conf").joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def read_page(text: str) -> Page:
+    """What the text of a configuration file says."""
+    summary, examples, notes = _head(text)
+    defaults = (yaml.safe_load(text) or {}).get("defaults") or []
+    bases = [d for d in defaults if isinstance(d, str) and d != "_self_"]
+    return Page(
+        summary=summary,
+        examples=examples,
+        notes=notes,
+        base=bases[0] if bases else "",
+        groups=tuple(_groups(defaults)),
+        keys=tuple(_keys(text)),
+    )
+
+
+def choices_of(group: str) -> Iterator[str]:
+    """Every choice of a group: names of its files, those in folders with the folder's name."""
+    for entry in sorted(files("gmrd.conf").joinpath(group).iterdir(), key=lambda e: str(e.name)):
+        if entry.is_dir() and not entry.name.startswith("__"):
+            yield from (f"{entry.name}/{choice}" for choice in choices_of(f"{group}/{entry.name}"))
+        elif entry.name.endswith(".yaml"):
+            yield entry.name[:-5]
+
+
+def _head(text: str) -> tuple[str, tuple[str, ...], str]:
+    before, examples, after = [], [], []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        if line.startswith("# @"):
+            continue
+        words = line[1:].strip()
+        if line.startswith("#   "):
+            examples.append(words)
+        else:
+            (after if examples else before).append(words)
+    return " ".join(before), tuple(examples), " ".join(after)
+
+
+def _groups(defaults: list[Any]) -> Iterator[Group]:
+    for entry in defaults:
+        if not isinstance(entry, dict):
+            continue
+        ((key, choice),) = entry.items()
+        if key.startswith(("override ", "optional ")):
+            continue
+        group, _, place = str(key).partition("@")
+        name = place if place and not place.startswith("_") else group
+        chosen = "null" if choice is None else str(choice)
+        yield Group(str(key) if name == place else group, chosen, tuple(choices_of(group)))
+
+
+def _keys(text: str) -> Iterator[Key]:
+    """Keys of nested sections by their dotted names; a section alone is no key."""
+    sections: list[tuple[int, str]] = []
+    above: list[str] = []  # the comment on the lines just above
+    lines = list(dropwhile(lambda line: line.startswith("#"), text.splitlines()))
+    for index, line in enumerate(lines):
+        found = KEY.match(line)
+        if found is None:
+            comment = line.strip()
+            above = [*above, comment[1:].strip()] if comment.startswith("#") else []
+            continue
+        depth, name, rest = len(found[1]), found[2], found[3] or ""
+        sections = [(d, n) for d, n in sections if d < depth]
+        value, beside = _split_comment(rest)
+        path = [n for _, n in sections] + [name]
+        shown = path[0] not in SKIPPED and not name.startswith("_")
+        if shown and (value or not _is_section(lines, index, depth)):
+            yield Key(".".join(path), value or "null", beside or " ".join(above))
+        if not value:
+            sections.append((depth, name))
+        above = []
+
+
+def _is_section(lines: list[str], index: int, depth: int) -> bool:
+    following = next((line for line in lines[index + 1 :] if line.strip()), "")
+    return len(following) - len(following.lstrip()) > depth
+
+
+def _split_comment(rest: str) -> tuple[str, str]:
+    if rest.startswith("#"):
+        return "", rest[1:].strip()
+    value, _, comment = rest.partition(" #")
+    return value.strip(), comment.strip()

@@ -1,0 +1,74 @@
+"""What Hydra refuses on a command line, said in a sentence with the nearest name that exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import OmegaConf
+
+from gmrd.cli.keys import choices_of
+
+
+def explained(error: HydraException, command: str) -> str:
+    """What is wrong with the command line of ``gmrd-COMMAND``."""
+    text = str(error)
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(found[1], command)
+    if found := re.search(r"Could not find '([\w@./]+)/([^/']+)'", text):
+        return _unknown_choice(found[1], found[2])
+    if isinstance(error, OverrideParseException):
+        return _ungrammatical(error.override)
+    cause = error.__cause__
+    return f"{text}\n{cause}" if isinstance(cause, Exception) else text
+
+
+def _unknown_key(key: str, command: str) -> str:
+    known = list(_known(command))
+    near = get_close_matches(key, known, n=1) or _same_ending(key, known)
+    hint = f"did you mean {near[0]}?" if near else f"gmrd-{command} --help lists them"
+    return f"{key} is no setting of gmrd-{command}: {hint}"
+
+
+def _same_ending(key: str, known: Iterable[str]) -> list[str]:
+    """Names whose last part is meant, as ``max_steps`` for ``trainer.max_steps``."""
+    ending = key.rsplit(".", 1)[-1]
+    last = {name.rsplit(".", 1)[-1]: name for name in known}
+    return [last[name] for name in get_close_matches(ending, last, n=1)]
+
+
+def _unknown_choice(group: str, choice: str) -> str:
+    choices = list(choices_of(group))
+    near = get_close_matches(choice, choices, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{group}={choice}: there is no such choice. {hint}Choose one of {', '.join(choices)}"
+
+
+def _ungrammatical(override: str) -> str:
+    key, _, value = override.partition("=")
+    return (
+        f"{override} cannot be read: quote values with spaces, commas, brackets or quotes for the "
+        f"shell and for Hydra: \"{key}='{value}'\""
+    )
+
+
+def _known(command: str) -> Iterator[str]:
+    """Every key of a command's configuration, and the groups it chooses from."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("gmrd.conf", version_base="1.3"):
+        cfg = compose(command, return_hydra_config=True)
+    yield from (group for group in cfg.hydra.runtime.choices if not group.startswith("hydra/"))
+    sections: Any = OmegaConf.to_container(cfg, resolve=False)
+    yield from _names({key: value for key, value in sections.items() if key != "hydra"}, "")
+
+
+def _names(section: Mapping[Any, Any], prefix: str) -> Iterator[str]:
+    for key, value in section.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _names(value, f"{prefix}{key}.")

@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench docs wheel sanitize clean sweep dashboard
+.PHONY: help install demo test check format bench docs pictures wheel release-check licences audit lock \
+  versions sanitize clean sweep dashboard
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +15,7 @@ help: ## List the targets
 $(VENV)/.installed: pyproject.toml $(wildcard csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install -e '.[dev]'
+	$(BIN)/python -m pip install -e '.[dev]' $(if $(LOCKED),--constraint .ci/constraints.txt)
 	@touch $@
 
 install: $(VENV)/.installed ## Set up .venv with the package and its tools
@@ -45,8 +46,36 @@ sweep: install ## Create a Weights & Biases sweep; then run `wandb agent ID` whe
 dashboard: install ## Make a Weights & Biases workspace of all runs: make dashboard ENTITY=me
 	$(BIN)/gmrd-dashboard entity=$(ENTITY)
 
-docs: install ## Write the command reference from the configuration
-	$(BIN)/python -m gmrd.cli.reference docs/commands.md
+docs: install ## Build the documentation site, with the notebooks run, into build/site
+	$(BIN)/python -m gmrd.cli.reference docs/commands.md docs/experiment-files.md
+	MPLBACKEND= $(BIN)/python .ci/site/notebooks.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --config-file .ci/mkdocs.yml
+	@echo "The site: build/site/index.html"
+
+pictures: install ## Draw the pictures of the documentation from a phantom
+	MPLBACKEND=Agg $(BIN)/python docs/pictures/draw.py
+
+licences: install ## List the licence of every installed package
+	$(BIN)/python -m piplicenses --from=mixed --order=license
+
+audit: install ## Look for known weaknesses of the installed packages (needs a network)
+	$(BIN)/python -m pip_audit --skip-editable
+
+lock: install ## Write the installed versions, which LOCKED=1 installs again
+	$(BIN)/python -m pip freeze --exclude-editable > .ci/constraints.txt
+
+versions: ## Test the lowest and newest dependencies, absent extras and Pythons, with nox
+	$(PYTHON) -m venv build/nox
+	build/nox/bin/python -m pip install --quiet nox
+	build/nox/bin/python -m nox --noxfile .ci/noxfile.py
+
+release-check: docs wheel ## Version, change log, site, wheel, and a clean installation of the wheel
+	$(BIN)/python -m pytest -q tests/test_docs.py
+	rm -rf build/clean && $(PYTHON) -m venv build/clean
+	build/clean/bin/python -m pip install --quiet wheelhouse/*.whl
+	cd build/clean && bin/gmrd info && bin/gmrd-predict --help > /dev/null
+	cd build/clean && bin/python -c "import gmrd.supervoxels as s, numpy as n; \
+	  s.pseudo_labels(n.random.rand(8, 64, 64), spacing=(5, 1, 1), min_size=50)"
 
 wheel: ## Build the source archive (dist/) and a manylinux wheel (wheelhouse/)
 	$(PYTHON) -m venv build/tools

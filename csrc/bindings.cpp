@@ -73,8 +73,8 @@ py::array_t<gmrd::Index> felzenszwalb3d(const py::array_t<Real>& image, double z
 template <typename Real>
 void define(py::module_& module) {
   module.def("felzenszwalb3d", &felzenszwalb3d<Real>, py::arg("image").noconvert(), py::kw_only(),
-             py::arg("z_over_x"), py::arg("scale"), py::arg("min_size"),
-             py::arg("n_threads") = 1, py::arg("batch_size") = 0);
+             py::arg("z_over_x"), py::arg("scale"), py::arg("min_size"), py::arg("n_threads") = 1,
+             py::arg("batch_size") = 0);
 }
 
 }  // namespace

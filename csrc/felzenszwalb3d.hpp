@@ -79,14 +79,13 @@ class SizeRule {
 template <typename Real>
 void join_equal(const Real* image, const EdgeScan<Real>& scan, UnionFind& sets,
                 std::int64_t z_begin, std::int64_t z_end, std::size_t first, std::size_t last) {
-  scan.rows(z_begin, z_end, first, last,
-            [&](std::int64_t length, std::size_t, Index a, Index b) {
-              for (const Index end = a + static_cast<Index>(length); a < end; ++a, ++b) {
-                if (image[a] != image[b]) continue;
-                const Index root_a = sets.find(a), root_b = sets.find(b);
-                if (root_a != root_b) sets.merge(root_a, root_b);
-              }
-            });
+  scan.rows(z_begin, z_end, first, last, [&](std::int64_t length, std::size_t, Index a, Index b) {
+    for (const Index end = a + static_cast<Index>(length); a < end; ++a, ++b) {
+      if (image[a] != image[b]) continue;
+      const Index root_a = sets.find(a), root_b = sets.find(b);
+      if (root_a != root_b) sets.merge(root_a, root_b);
+    }
+  });
 }
 
 // Writes the labels 0 .. n - 1 of the segments, in raster order of their first voxels.

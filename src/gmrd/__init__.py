@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,11 +11,14 @@ if TYPE_CHECKING:
     from gmrd.predict.result import Segmentation
     from gmrd.predict.segmentation import Predictor, segment
 
+__version__: str
 __all__ = ["InputError", "Options", "Predictor", "Segmentation", "segment"]
 
 
 def __getattr__(name: str) -> Any:
     """Load prediction, and with it torch, only when it is asked for."""
+    if name == "__version__":
+        return version("gmrd")
     if name in __all__:
         from gmrd.predict import segmentation
 

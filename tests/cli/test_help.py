@@ -67,7 +67,7 @@ def test_help_is_printed_without_hydra(run_here: RunHere, capsys) -> None:
         ("train", "max_steps=3", ("did you mean trainer.max_steps?",)),
         ("train", "modle=gmrd", ("did you mean model?",)),
         ("train", "data=chaos2", ("data=chaos2", "did you mean chaost2?", "sabs")),
-        ("train", "name=a (b", ("name=a (b cannot be read", "name='a (b'")),
+        ("train", "name=a (b", ("name=a (b cannot be read", "in quotes")),
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(
@@ -89,7 +89,7 @@ def test_what_is_not_set_is_said_before_anything_heavy_is_imported(name: str) ->
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ended.returncode == 2, ended.stderr
-    assert "is not set" in ended.stderr
+    assert re.search("(is|are) not set", ended.stderr)
     assert ended.stdout.strip() == "False"
 
 

@@ -18,6 +18,8 @@ from gmrd.cli.predict import intensity_of, organ_names
 from gmrd.data.phantom import make_phantom
 from gmrd.errors import InputError
 
+ROOT = Path(__file__).parents[2]
+
 PROGRAM = [sys.executable, "-c", "from gmrd.cli.predict import main; main()"]
 
 
@@ -83,6 +85,17 @@ def test_the_summary_is_measured_on_the_files(out: Path) -> None:
         assert scan["volumes_ml"][organ] == pytest.approx(expected, abs=0.01)
     assert all(0 <= dice <= 1 for dice in scan["estimated_dice"].values())
     assert summary["about"]["settings"]["options"]["extent"] == "aligned"
+
+
+def test_the_summary_keeps_to_its_schema(out: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "docs" / "summary.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    summary = json.loads((out / "summary.json").read_text())
+    jsonschema.validate(summary, schema)
+    del summary["scans"][0]["volumes_ml"]
+    with pytest.raises(jsonschema.ValidationError, match="volumes_ml"):
+        jsonschema.validate(summary, schema)
 
 
 def test_the_page_holds_everything_it_shows(out: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -24,9 +24,9 @@ from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 from rich.markup import escape
 
+from gmrd.cli import misspelt
 from gmrd.cli.arguments import with_quoted_paths
 from gmrd.cli.help import help_text
-from gmrd.cli.misspelt import explained as explained_refusal
 from gmrd.cli.refusals import defect, is_broken_pipe, sentence
 from gmrd.components import allowing
 from gmrd.data.root import root_of
@@ -84,12 +84,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             try:
                 with _raising():
                     return sent()
-            except InstantiationException as error:
-                _end(error)
-            except HydraException as error:
-                _end(InputError(explained_refusal(error, config_name)))
             except Exception as error:
-                _end(error)
+                slip = misspelt.explained(error, config_name)
+                _end(error if slip is None else InputError(slip))
             except KeyboardInterrupt:  # before the task
                 os._exit(130)
 

@@ -101,7 +101,7 @@ def _head(text: str) -> tuple[str, tuple[str, ...], str]:
         if line.startswith("# @"):
             continue
         words = line[1:].strip()
-        if line.startswith("#   "):
+        if line.startswith("#   gmrd-"):
             examples.append(words)
         else:
             (after if examples else before).append(words)

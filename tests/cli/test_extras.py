@@ -10,6 +10,11 @@ import pytest
 from gmrd.cli.misspelt import explained
 from helpers.commands import RunHere
 
+SCAN = (
+    b"ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 4 4 4\nElementSpacing = 1 1 1\n"
+    b"ElementType = MET_UCHAR\nElementDataFile = LOCAL\n" + bytes(64)
+)
+
 
 @pytest.mark.parametrize(
     ("package", "command", "extra"),
@@ -40,7 +45,7 @@ def test_an_absent_extra_is_named(
         "export": [f"ckpt_path={checkpoint}"],
         "supervoxels": [f"images={scans}", "out=supervoxels"],
     }
-    Path("scan.mha").write_text("ObjectType = Image\nNDims = 3\n")
+    Path("scan.mha").write_bytes(SCAN)
     monkeypatch.setitem(sys.modules, package, None)
     assert run_here(*command, *needed.get(command[0], ())) == 2
     said = " ".join(capsys.readouterr().err.split())

@@ -17,6 +17,8 @@ from omegaconf import OmegaConf
 from gmrd.cli.predict import intensity_of, organ_names
 from gmrd.data.phantom import make_phantom
 from gmrd.errors import InputError
+from helpers.commands import RunHere
+from helpers.scans import affine, ball, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +61,7 @@ def test_it_leaves_what_it_promises_and_nothing_else(out: Path) -> None:
         "image_2.html",
         "image_2_probability_liver.nii.gz",
         "image_2_probability_spleen.nii.gz",
+        "index.html",
         "summary.json",
     }
 
@@ -119,6 +122,32 @@ def test_refusals_are_a_sentence(scans: Path, tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "torn.nii.gz" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_folder_with_a_torn_scan_gives_the_others_and_status_1(
+    support: tuple[Path, Path],
+    tmp_path: Path,
+    run_here: RunHere,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = write(tmp_path / "scans.nii.gz", ball(2)[0], affine())
+    (tmp_path / "torn.nii.gz").write_bytes(whole.read_bytes()[:1000])
+    settings = (
+        f"support.image={support[0]}",
+        f"support.label={support[1]}",
+        f"query=[{whole},{support[0].parent},{tmp_path / 'torn.nii.gz'}]",
+        f"out={tmp_path / 'out'}",
+        "keep_support=false",
+    )
+    assert run_here("predict", *settings) == 1
+    said = capsys.readouterr().out
+    assert "[1/2] scans: label_1" in said
+    assert "torn.nii.gz is damaged" in said
+    assert "Annotate scans next" in said
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [scan["status"] for scan in summary["scans"]] == ["done", "failed"]
+    assert run_here("predict", *settings) == 1
+    assert "finished before" in capsys.readouterr().out
 
 
 def test_settings_that_hydra_cannot_check_are_refused_in_words() -> None:

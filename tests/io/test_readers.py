@@ -309,13 +309,13 @@ def test_a_nifti_header_that_lies_is_refused(
 def test_a_folder_is_scans_or_one_series(nifti: Path) -> None:
     support = nifti.with_name("a_support.nii.gz")
     shutil.copy(nifti, support)
-    assert find_queries(nifti.parent, exclude=[support]) == [nifti]
+    assert [q.path for q in find_queries(nifti.parent, exclude=[support])] == [nifti]
     series = as_dicom(nifti, nifti.parent / "series")
-    assert find_queries(series) == [series]
+    assert [q.path for q in find_queries(series)] == [series]
     with pytest.raises(InputError, match="no such file"):
         find_queries(nifti.parent / "absent")
-    with pytest.raises(InputError, match="supports only"):
-        find_queries(nifti.parent, exclude=[support, nifti])
+    with pytest.raises(InputError, match="no scan beside supports"):
+        find_queries(nifti.parent, exclude=[support, nifti, series])
 
 
 def test_refusals_name_the_archive_and_leave_nothing_behind(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,67 +16,171 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from gmrd.cli.console import command
+from gmrd.cli.refusals import defect, sentence
 from gmrd.errors import InputError
 
 if TYPE_CHECKING:
+    from gmrd.io.scan import Scan
+    from gmrd.predict.batch import Batch, Step
+    from gmrd.predict.inputs import Query
     from gmrd.predict.intensity import Intensity
+    from gmrd.predict.result import Segmentation
     from gmrd.predict.segmentation import Predictor
 
 console = Console()
 
 
 FORMATS = {"nifti": ".nii.gz", "dicom_seg": ".dcm"}
+MOST_ROWS = 20
+"""Of the table at the end; the index has all."""
 
 
 @command("predict")
 def main(cfg: DictConfig) -> None:
-    """Console entry point."""
+    """Console entry point; the exit status is 1 if a scan of several failed."""
     from gmrd.io.atomic import writable_folder
+    from gmrd.predict.index import advice, write_index
     from gmrd.predict.inputs import find_queries
-    from gmrd.predict.outputs import write_summary
 
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format}: choose one of {', '.join(FORMATS)}")
     pairs = support_pairs(cfg.support)
-    queries = find_queries(str(cfg.query), exclude=[file for pair in pairs for file in pair])
+    supports = [file for pair in pairs for file in pair]
+    queries = find_queries(_listed(cfg.query), exclude=[*supports, str(cfg.out)])
     out = writable_folder(Path(str(cfg.out)))
-    with Progress(console=console, transient=True) as bar:
-        predictor = _predictor(cfg, pairs, Steps(bar))
-        scans = bar.add_task("Scans", total=len(queries))
-        records = []
-        for query in queries:
-            records.append(_segment(predictor, query, out, cfg))
-            bar.advance(scans)
-    about = {
-        "checkpoint": predictor.checkpoint,
-        "support": [[str(image), str(label)] for image, label in pairs],
-        "settings": OmegaConf.to_container(cfg, resolve=True),
-    }
-    write_summary(out / "summary.json", about, records)
-    console.print("Label maps, pictures, pages and summary.json:", out.resolve(), markup=False)
+    with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
+        records = run(batch(cfg, pairs, bar), queries, bar)
+    write_index(out / "index.html", records)
+    if len(queries) > 1:
+        console.print(end_table(records))
+        console.print(advice(records), markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        "Label maps, pictures, pages, index.html, summary.json:", out.resolve(), markup=False
+    )
+    if any(record["status"] == "failed" for record in records):
+        raise SystemExit(1)
 
 
-def _segment(predictor: Predictor, query: Path, out: Path, cfg: DictConfig) -> dict[str, Any]:
-    """Segment one scan, write what was found, say it, and return its record."""
+def batch(cfg: DictConfig, pairs: Sequence[tuple[str, str]], bar: Progress) -> Batch:
+    """The run that the configuration describes; supports are read when the first scan is due."""
     from gmrd.io.dicom_seg import check_writable
-    from gmrd.io.readers import read_scan
+    from gmrd.predict.batch import Batch
     from gmrd.predict.outputs import write_outputs
 
-    scan = read_scan(query)
-    if cfg.format == "dicom_seg":
-        check_writable(scan)
-    found = predictor(scan)
-    record = write_outputs(
-        found,
-        out,
-        ending=FORMATS[cfg.format],
-        probabilities=cfg.save_probabilities,
-        page=cfg.page,
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(settings, dict)
+
+    @cache
+    def predictor() -> Callable[[Scan], Segmentation]:
+        made = _predictor(cfg, pairs, Steps(bar))
+
+        def segment(scan: Scan) -> Segmentation:
+            if cfg.format == "dicom_seg":
+                check_writable(scan)
+            return made(scan)
+
+        return segment
+
+    return Batch(
+        out=Path(str(cfg.out)),
+        predictor=predictor,
+        write=partial(
+            write_outputs,
+            folder=Path(str(cfg.out)),
+            ending=FORMATS[cfg.format],
+            probabilities=cfg.save_probabilities,
+            page=cfg.page,
+        ),
+        key=_key(settings, pairs),
+        about={
+            "checkpoint": cfg.ckpt_path or "none: dense matching of pretrained features",
+            "support": [[str(image), str(label)] for image, label in pairs],
+            "settings": settings,
+        },
+        again=cfg.again,
+        explain=lambda error: sentence(error) or defect(error),
     )
-    console.print(table(record))
-    for finding in found.findings:
-        console.print(f"[yellow]note:[/] {escape(finding.text)}", highlight=False)
-    return record
+
+
+def run(batch: Batch, queries: Sequence[Query], bar: Progress) -> list[dict[str, Any]]:
+    """Segment all, and say of each what was found.
+
+    Raises:
+        InputError: the only scan failed.
+    """
+    task = bar.add_task("Scans", total=len(queries))
+    records = []
+    for step in batch.run(queries):
+        if len(queries) > 1:
+            console.print(line(step), highlight=False, soft_wrap=True)
+        elif step.record["status"] == "failed":
+            raise InputError(step.record["error"])
+        else:
+            show_one(step.record)
+        records.append(step.record)
+        bar.advance(task)
+    return records
+
+
+def line(step: Step) -> str:
+    """A scan of several in a line."""
+    record, place = step.record, f"[{step.number}/{step.total}]"
+    left = "" if step.seconds_left is None else f"; {_duration(step.seconds_left)} left"
+    if step.record["status"] != "done":
+        return escape(f"{place} {record['name']}: {record['error']}{left}")
+    found = ", ".join(
+        f"{organ} {volume:.0f} ml ({_percent(record['estimated_dice'][organ])})"
+        for organ, volume in record["volumes_ml"].items()
+    )
+    took = "finished before" if step.kept else f"{record['seconds']:.1f} s"
+    return escape(f"{place} {record['name']}: {found}; {took}{left}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def show_one(record: dict[str, Any]) -> None:
+    """The only scan of a run."""
+    if record["status"] == "done":
+        console.print(table(record))
+    for finding in record.get("findings", []):
+        console.print(f"[yellow]note:[/] {escape(finding['text'])}", highlight=False)
+
+
+def end_table(records: Sequence[dict[str, Any]]) -> Table:
+    """All scans, those to look at first on top."""
+    from gmrd.predict.triage import lowest_dice, worst_first
+
+    rows = Table(title="Look at these first", title_justify="left")
+    for heading in ("scan", "lowest est. Dice / %", "remarks"):
+        rows.add_column(heading, justify="right" if "Dice" in heading else "left")
+    shown = worst_first([r for r in records if r["status"] != "passed_over"])
+    for record in shown[:MOST_ROWS]:
+        failed = record["status"] == "failed"
+        remarks = [record["error"]] if failed else [f["text"] for f in record["findings"]]
+        estimate = "–" if failed else _percent(lowest_dice(record))
+        rows.add_row(escape(record["name"]), estimate, escape(" ".join(remarks)))
+    if len(shown) > MOST_ROWS:
+        rows.caption = f"and {len(shown) - MOST_ROWS} more, see index.html"
+    return rows
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def _key(settings: dict[Any, Any], pairs: Sequence[tuple[str, str]]) -> str:
+    """Of all that a result depends on beside the scan."""
+    from gmrd.io.digest import digest
+    from gmrd.predict.store import code_digest
+
+    files = [file for pair in pairs for file in pair]
+    if settings["ckpt_path"]:
+        files.append(settings["ckpt_path"])
+    own = ("names", "format", "save_probabilities", "page", "options", "geometry", "intensity")
+    facts = [code_digest(), [digest(file) for file in files], {k: settings[k] for k in own}]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
 def support_pairs(support: DictConfig) -> list[tuple[str, str]]:
@@ -120,6 +227,7 @@ def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]], steps: Steps) 
     from gmrd.predict.geometry import TrainingGeometry
     from gmrd.predict.options import Options
     from gmrd.predict.segmentation import Predictor
+    from gmrd.predict.store import default_store
 
     geometry, intensity = cfg.get("geometry"), cfg.get("intensity")
     return Predictor(
@@ -129,6 +237,7 @@ def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]], steps: Steps) 
         geometry=geometry and TrainingGeometry.from_record(geometry),
         intensity=intensity and intensity_of(intensity),
         progress=steps,
+        store=default_store() if cfg.keep_support else None,
         options=Options.from_settings(OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
     )
 

@@ -55,12 +55,17 @@ class Scan:
         """Volume of a voxel in millilitres."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
-    def save(self, path: Path, array: Num[np.ndarray, "z y x"]) -> Path:
+    def save(self, path: Path, array: Num[np.ndarray, "z y x"], *, description: str = "") -> Path:
         """Write an array of this scan's shape as NIfTI, placed exactly as the scan is.
 
         A scan read from NIfTI passes on its affine, its qform and sform codes, its units and
         its stored shape; other formats get their affine as both qform and sform, code 1.
         """
         return write_nifti(
-            path, array, self.affine, header=self.header, stored_shape=self.stored_shape
+            path,
+            array,
+            self.affine,
+            header=self.header,
+            stored_shape=self.stored_shape,
+            description=description,
         )

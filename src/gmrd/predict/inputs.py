@@ -1,33 +1,124 @@
-"""Which scans a path means: one file, a DICOM series, or a folder of files."""
+"""Which scans are meant: files, DICOM series, and folders of both; and what to call each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from gmrd.errors import InputError
-from gmrd.io.names import READABLE_ENDINGS
+from gmrd.io.marks import holds_slices, is_result
+from gmrd.io.names import READABLE_ENDINGS, stem
+
+RESERVED = ("index", "summary")
+"""Names of files that a batch itself writes."""
 
 
-def find_queries(path: str | Path, *, exclude: Iterable[str | Path] = ()) -> list[Path]:
-    """The scans that a path names, sorted; files in ``exclude`` are left out of a folder.
+@dataclass(frozen=True)
+class Query:
+    """A scan to segment.
 
-    A folder that holds a file of a known ending is a folder of scans; any other folder is
-    taken as one DICOM series.
+    Attributes:
+        path: a file, or the folder of a DICOM series.
+        listed: it was found in a folder, so that it may be something else than a scan.
+    """
+
+    path: Path
+    listed: bool
+
+    @property
+    def source(self) -> str:
+        """What tells it from all others."""
+        return str(self.path.resolve())
+
+
+def find_queries(
+    paths: str | Path | Iterable[str | Path], *, exclude: Iterable[str | Path] = ()
+) -> list[Query]:
+    """The scans that paths name, each once.
+
+    A folder is searched with its subfolders: every file of a known ending is a scan, and so is
+    every folder that holds DICOM slices. Hidden files and results of earlier runs are passed over.
+
+    Args:
+        paths: a scan or a folder, or several.
+        exclude: files and folders that are left out of what a folder holds.
 
     Raises:
-        InputError: there is nothing to segment there.
+        InputError: a path does not exist, or there is nothing to segment.
     """
-    place = Path(path).expanduser()
-    if not place.exists():
-        raise InputError(f"query={place}: there is no such file or folder")
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    left_out = {Path(place).expanduser().resolve() for place in exclude}
+    found: dict[str, Query] = {}
+    for path in given:
+        place = Path(path).expanduser()
+        if not place.exists():
+            raise InputError(f"query={place}: there is no such file or folder")
+        for query in _queries(place, left_out):
+            found.setdefault(query.source, query)
+    if not found:
+        raise InputError(
+            f"query={', '.join(map(str, given))} holds no scan beside supports and results: there "
+            "is nothing to segment"
+        )
+    return list(found.values())
+
+
+def _queries(place: Path, left_out: set[Path]) -> list[Query]:
     if not place.is_dir():
-        return [place]
-    scans = sorted(file for file in place.iterdir() if file.name.lower().endswith(READABLE_ENDINGS))
-    if not scans:
-        return [place]
-    left_out = {Path(file).expanduser().resolve() for file in exclude}
-    queries = [file for file in scans if file.resolve() not in left_out]
-    if not queries:
-        raise InputError(f"query={place} holds the supports only: there is nothing to segment")
-    return queries
+        return [Query(place, listed=False)]
+    held = list(_held(place, left_out))
+    if held or any(excluded.is_relative_to(place.resolve()) for excluded in left_out):
+        return [Query(path, listed=path != place) for path in held]
+    return [Query(place, listed=False)]  # an empty folder: reading it says what it lacks
+
+
+def _held(folder: Path, left_out: set[Path]) -> Iterator[Path]:
+    for name, folders, files in os.walk(folder):
+        here = Path(name)
+        folders[:] = sorted(
+            f for f in folders if f[0] != "." and (here / f).resolve() not in left_out
+        )
+        if here.resolve() not in left_out and holds_slices(here):
+            yield here
+        for file in sorted(here / f for f in files if f[0] != "."):
+            readable = file.name.lower().endswith(READABLE_ENDINGS)
+            if readable and file.resolve() not in left_out and not is_result(file):
+                yield file
+
+
+def unique_names(queries: Sequence[Query], taken: Mapping[str, str]) -> dict[str, str]:
+    """Source to a name that no other scan has, also where case does not count.
+
+    A name is the file's without endings, or the folder's; where several are the same, the folders
+    above are put before it.
+
+    Args:
+        queries: the scans.
+        taken: names by source that earlier runs gave; they are kept.
+    """
+    names = {query.source: taken[query.source] for query in queries if query.source in taken}
+    used = {name.lower() for name in (*RESERVED, *taken.values())}
+    pending = [query for query in queries if query.source not in names]
+    for depth in range(max((len(Path(q.source).parents) for q in pending), default=0)):
+        wanted = {query.source: _name(query.path, depth) for query in pending}
+        counts = Counter(name.lower() for name in wanted.values())
+        fit = {s: n for s, n in wanted.items() if n.lower() not in used and counts[n.lower()] == 1}
+        names |= fit
+        used |= {name.lower() for name in fit.values()}
+        pending = [query for query in pending if query.source not in names]
+    for query in pending:  # two endings of one name in one folder
+        numbered = (f"{_name(query.path, 0)}_{number}" for number in count(2))
+        names[query.source] = next(name for name in numbered if name.lower() not in used)
+        used.add(names[query.source].lower())
+    return names
+
+
+def _name(path: Path, depth: int) -> str:
+    """A scan's name with that many folders before it."""
+    place = path.resolve()
+    above = [folder.name for folder in place.parents if folder.name][:depth]
+    return "_".join([*reversed(above), place.name if place.is_dir() else stem(place)])

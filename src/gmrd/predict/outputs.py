@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gmrd.io.atomic import replacing
+from gmrd.io.marks import MARK
 from gmrd.predict.intensity import shown_range
 from gmrd.predict.result import Segmentation
 from gmrd.viz.pictures import side_by_side
@@ -37,7 +38,8 @@ def write_outputs(
         parts = file_names(found.names)
         for value, probability in found.probabilities.items():
             file = folder / f"{name}_probability_{parts[value]}.nii.gz"
-            files[f"probability_{found.names[value]}"] = found.scan.save(file, probability).name
+            saved = found.scan.save(file, probability, description=MARK)
+            files[f"probability_{found.names[value]}"] = saved.name
     files["picture"] = f"{name}.png"
     image, labels, (_, height, width) = found.upright()
     side_by_side(

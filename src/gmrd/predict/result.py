@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, Num, UInt
 from scipy import ndimage
 
 from gmrd.io.dicom_seg import write_segmentation
+from gmrd.io.marks import MARK
 from gmrd.io.orientation import UPRIGHT, reorient, reoriented_spacing
 from gmrd.io.scan import Scan
 from gmrd.predict.judgement import Finding
@@ -68,7 +69,7 @@ class Segmentation:
         """
         if Path(path).suffix == ".dcm":
             return write_segmentation(Path(path), self.scan, self.labels, self.names)
-        return self.scan.save(Path(path), self.labels)
+        return self.scan.save(Path(path), self.labels, description=MARK)
 
 
 def label_map(

@@ -23,6 +23,7 @@ from gmrd.predict.judgement import Finding, estimated_dice, judge
 from gmrd.predict.memory import refuse_too_large
 from gmrd.predict.options import Options
 from gmrd.predict.result import Segmentation, label_map
+from gmrd.predict.store import SupportStore
 from gmrd.predict.support import LabelLike, ScanLike, label_names, read_pair
 
 UNTRAINED = "none: dense matching of pretrained features"
@@ -43,6 +44,7 @@ class Predictor:
         intensity: what to do to intensities for a network; None for what the training did.
         options: see :class:`Options`.
         progress: told what is being done, how much of it is done, and how much there is.
+        store: keeps encoded supports for later runs; None for nothing kept.
 
     Raises:
         InputError: a file, a label value or the checkpoint is refused; the message says why.
@@ -58,6 +60,7 @@ class Predictor:
         intensity: Intensity | None = None,
         options: Options | None = None,
         progress: Progress = silent,
+        store: SupportStore | None = None,
     ) -> None:
         if not support:
             raise InputError("no support: give at least one scan with its label map")
@@ -67,6 +70,8 @@ class Predictor:
         self.matching = MatchingMethod(
             read, label_names(names, read), encoder=self.options.encoder, progress=progress
         )
+        if store is not None:
+            store.encode(self.matching.supports, self.options.encoder, fine=checkpoint is None)
         self.names = self.matching.names
         self.network = None if checkpoint is None else NetworkMethod(
             checkpoint, read, self.names, geometry=geometry, intensity=intensity,

@@ -1,0 +1,27 @@
+"""gmrd-cache: what prediction keeps of supports on the disk, and how to clear it."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from gmrd.cli.console import command
+
+console = Console()
+
+
+@command("cache")
+def main(cfg: DictConfig) -> None:
+    """Console entry point."""
+    from gmrd.predict.store import default_store
+
+    store = default_store()
+    if cfg.delete:
+        console.print(f"{store.clear()} files deleted from {store.folder}", highlight=False)
+        return
+    n_files, n_bytes = store.size()
+    console.print(
+        f"{store.folder}: {n_files} files with encoded supports, {n_bytes / 1e6:.0f} MB of at most "
+        f"{store.most_bytes / 1e6:.0f} MB",
+        highlight=False,
+    )

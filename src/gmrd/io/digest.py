@@ -1,0 +1,34 @@
+"""What a file or a folder holds, in a few letters: the same content has the same digest."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from gmrd.errors import InputError
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file, or of all files of a folder with their places in it.
+
+    Raises:
+        InputError: it is missing or cannot be read.
+    """
+    place = Path(path).expanduser()
+    try:
+        if not place.is_dir():
+            return _of_file(place)
+        total = hashlib.sha256()
+        for file in sorted(file for file in place.rglob("*") if file.is_file()):
+            total.update(f"{file.relative_to(place)}:{_of_file(file)}\n".encode())
+        return total.hexdigest()
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror or error}") from error
+
+
+def _of_file(path: Path) -> str:
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            total.update(part)
+    return total.hexdigest()

@@ -1,0 +1,150 @@
+"""Many scans, one after another, into one folder whose summary is whole at any time.
+
+A scan that fails does not end the others. One that was segmented before, from the same content
+with the same supports and settings, is not segmented again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+from gmrd.errors import InputError
+from gmrd.io.digest import digest
+from gmrd.io.readers import read_scan
+from gmrd.io.scan import Scan
+from gmrd.predict.inputs import Query, unique_names
+from gmrd.predict.outputs import write_summary
+from gmrd.predict.result import Segmentation
+
+SUMMARY = "summary.json"
+MOST_LABELS = 64
+"""Distinct values that a label map has at most."""
+FLAT = 0.9
+"""Share of neighbours along a row that are equal in a label map."""
+
+Record = dict[str, Any]
+"""What a summary says of a scan; ``status`` is one of done, failed, passed_over."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A scan of a batch that is dealt with.
+
+    Attributes:
+        number: from 1.
+        total: scans of the batch.
+        record: what the summary says of it.
+        kept: whether it was finished before.
+        seconds_left: until the end of the batch; None while no time is known.
+    """
+
+    number: int
+    total: int
+    record: Record
+    kept: bool
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How scans are segmented, and where to.
+
+    Attributes:
+        out: folder of the results.
+        predictor: gives what segments a scan; asked only when a scan is to be segmented.
+        write: writes the result's files into ``out`` and returns its record.
+        key: of all that a result depends on beside the scan.
+        about: what the summary says of the run.
+        again: segment also what was finished before.
+        explain: what is said of a scan's error.
+    """
+
+    out: Path
+    predictor: Callable[[], Callable[[Scan], Segmentation]]
+    write: Callable[[Segmentation], Record]
+    key: str
+    about: Mapping[str, Any]
+    again: bool = False
+    explain: Callable[[Exception], str] = lambda error: f"{type(error).__name__}: {error}"
+
+    def run(self, queries: Sequence[Query]) -> Iterator[Step]:
+        """Deal with every query; the summary is written before each step is given.
+
+        Raises:
+            InputError: nothing can be written, or the folder's summary is damaged.
+        """
+        records = read_records(self.out)
+        taken = {source: record["name"] for source, record in records.items()}
+        names = unique_names(queries, taken)
+        times: list[float] = []
+        for number, query in enumerate(queries, start=1):
+            start = time.perf_counter()
+            record, kept = self._record(query, names[query.source], records.get(query.source))
+            records[query.source] = record
+            write_summary(self.out / SUMMARY, self.about, list(records.values()))
+            if not kept and record["status"] == "done":
+                times.append(time.perf_counter() - start)
+            left = float(np.mean(times)) * (len(queries) - number) if times else None
+            yield Step(number, len(queries), record, kept, left)
+
+    def _record(self, query: Query, name: str, before: Record | None) -> tuple[Record, bool]:
+        """What is known of a scan now, and whether it was known before."""
+        about = {"name": name, "source": query.source}
+        try:
+            about["key"] = f"{self.key}-{digest(query.path)}"
+        except InputError as error:
+            return about | {"status": "failed", "error": str(error)}, False
+        if before and self._is_finished(before, about["key"]):
+            return before, True
+        return about | self._found(self.predictor(), query, name), False
+
+    def _found(self, segment: Callable[[Scan], Segmentation], query: Query, name: str) -> Record:
+        try:
+            scan = read_scan(query.path)
+            if query.listed and looks_like_labels(scan.image):
+                return {"status": "passed_over", "error": "it is a label map"}
+            found = segment(replace(scan, name=name))
+            return self.write(found) | {"source": query.source, "status": "done"}
+        except InputError as error:
+            return {"status": "failed", "error": str(error)}
+        except Exception as error:  # a fault of one scan must not cost the others
+            return {"status": "failed", "error": self.explain(error)}
+
+    def _is_finished(self, record: Record, key: str) -> bool:
+        if self.again or record.get("key") != key or record["status"] == "failed":
+            return False
+        return all((self.out / file).is_file() for file in record.get("files", {}).values())
+
+
+def read_records(folder: Path) -> dict[str, Record]:
+    """What a folder's summary says, by the scans' sources; nothing where there is none.
+
+    Raises:
+        InputError: the summary is damaged.
+    """
+    path = folder / SUMMARY
+    if not path.is_file():
+        return {}
+    try:
+        scans = json.loads(path.read_text(encoding="utf-8"))["scans"]
+        return {record["source"]: {"status": "done"} | record for record in scans}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no summary of gmrd ({error}): delete it, or choose another folder for out"
+        ) from error
+
+
+def looks_like_labels(image: Num[np.ndarray, "z y x"]) -> bool:
+    """Whether an image is a label map: a few whole numbers in areas without texture."""
+    some = image[::2, ::4, ::4]
+    if (some != np.round(some)).any() or len(np.unique(some)) > MOST_LABELS:
+        return False
+    return bool((image[..., 1:] == image[..., :-1]).mean() > FLAT)

@@ -84,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "viz": {"io"},
     "data": {"supervoxels", *PICTURES},
     "module": METHOD - {"inference"},
-    "matching": METHOD | {"io"},
+    "matching": METHOD | {"io", "supervoxels"},
     "evaluation": METHOD | PICTURES | {"data"},
     "training": METHOD | PICTURES | {"data", "evaluation"},
     "predict": METHOD | PICTURES | {"data", "matching"},

@@ -13,7 +13,7 @@ THRESHOLD = 0.38
 softly spreads an organ's probability beyond its edge, and takes as much away within."""
 PIECE = 0.1
 """Share of an organ that makes a piece of it one of its own."""
-CANDIDATE = 0.15
+CANDIDATE = 0.03
 """Share of the greatest evidence from which another piece may be the organ instead."""
 MOST_CANDIDATES = 4
 TOUCHING = np.ones((3, 3, 3), dtype=bool)

@@ -17,7 +17,9 @@ from gmrd.matching.alignment import Alignment, align
 from gmrd.matching.dense import Annotated, carry_labels, shares
 from gmrd.matching.edges import follow_edges
 from gmrd.matching.labels import count_pieces
+from gmrd.matching.regions import ACTIVE, Regions
 from gmrd.matching.scan import Progress, WorkingScan, silent
+from gmrd.matching.shape import Shapes, fitted_shapes
 from gmrd.matching.tokens import TokenGrid
 from gmrd.nn.lite import STRIDE
 
@@ -30,6 +32,8 @@ AROUND = 2
 """Cells around such places that are looked at, too."""
 SMOOTHING_MM = 4.6
 """Deviation of the last smoothing across slices."""
+SHAPE_WEIGHT = 0.5
+"""Of the fitted shapes against what was matched."""
 
 
 @dataclass
@@ -69,6 +73,17 @@ class MatchingSupport:
     def n_pieces(self) -> list[int]:
         """In how many pieces every organ is annotated."""
         return [count_pieces(mask > 0.5) for mask in self.masks.transpose(1, 0, 2, 3)]
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """The annotated organs as a whole."""
+        return Shapes(torch.from_numpy(self.masks), self.scan.heights, self.scan.spacing)
+
+    @property
+    def smallest_ml(self) -> float:
+        """Volume of the smallest annotated organ."""
+        voxels = float(self.masks.sum(axis=(0, 2, 3)).min())
+        return voxels * float(np.prod(self.scan.spacing)) / 1000
 
     def _annotated(self, grid: TokenGrid, cells: int, slices: Tensor | None = None) -> Annotated:
         masks = self.masks if slices is None else self.masks[slices.numpy()]
@@ -120,13 +135,43 @@ def match(
             deviations,
         )
         probability[slices] = _enlarged(second, query.ranks.shape[1:])
-    progress("Following edges", 0, 1)
-    probability = follow_edges(probability, torch.from_numpy(query.ranks))
-    progress("Following edges", 1, 1)
-    smooth = ndimage.gaussian_filter1d(
-        probability.numpy(), SMOOTHING_MM / query.spacing[0], axis=0, mode="nearest"
+    refined = _refined(probability, query, paired, progress)
+    return Matched(refined, first, alignments)
+
+
+def _refined(
+    probability: Float32[Tensor, "z k y x"],
+    query: WorkingScan,
+    supports: Sequence[tuple[MatchingSupport, Alignment]],
+    progress: Progress,
+) -> Float32[np.ndarray, "z k y x"]:
+    """Probabilities that follow the query's regions and edges and the shapes of its organs."""
+    progress("Refining", 0, 3)
+    active = (probability > ACTIVE).any(dim=1).numpy()
+    smallest = min(support.smallest_ml for support, _ in supports)
+    regions = Regions(query.ranks, active, query.spacing, smallest)
+    progress("Refining", 1, 3)
+    shapes = fitted_shapes(
+        torch.from_numpy(regions.vote(_smooth(probability, query))),
+        query.heights,
+        query.spacing[1],
+        [(support.shapes, alignment) for support, alignment in supports],
     )
-    return Matched(np.asarray(smooth), first, alignments)
+    progress("Refining", 2, 3)
+    mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
+    refined = regions.vote(_smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query))
+    progress("Refining", 3, 3)
+    return refined
+
+
+def _smooth(
+    probability: Float32[Tensor, "z k y x"], query: WorkingScan
+) -> Float32[np.ndarray, "z k y x"]:
+    """Smoothed across slices."""
+    deviation = SMOOTHING_MM / query.spacing[0]
+    return np.asarray(
+        ndimage.gaussian_filter1d(probability.numpy(), deviation, axis=0, mode="nearest")
+    )
 
 
 def _found(probability: Float32[Tensor, "z h w k"]) -> Bool[Tensor, "z h2 w2"]:

@@ -1,0 +1,78 @@
+"""The annotated organ is laid over what was found of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gmrd.matching.alignment import Alignment
+from gmrd.matching.shape import Shapes, fitted_shapes
+
+SPACING = (5.0, 2.0, 2.0)
+SIZE = (12, 64, 64)
+
+
+def ball(centre: tuple[float, float, float], radius: float) -> torch.Tensor:
+    """A ball in mm, soft by nothing: (z, 1, y, x)."""
+    axes = [
+        (torch.arange(n) + half) * step
+        for n, step, half in zip(SIZE, SPACING, (0.0, 0.5, 0.5), strict=True)
+    ]
+    places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    inside = (places - torch.tensor(centre)).square().sum(dim=-1) < radius**2
+    return inside.float()[:, None]
+
+
+def shapes(mask: torch.Tensor) -> Shapes:
+    return Shapes(mask, torch.arange(SIZE[0]) * SPACING[0], SPACING)
+
+
+def aligned(shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Alignment:
+    matrix = torch.cat([torch.eye(3), torch.tensor(shift)[:, None]], dim=1)
+    return Alignment(matrix, torch.zeros(SIZE[0], 8, 8, 3), 0.0, 1.0)
+
+
+def dice(found: torch.Tensor, true: torch.Tensor) -> float:
+    found = found > 0.5
+    return float(2 * (found & (true > 0.5)).sum() / (found.sum() + (true > 0.5).sum()))
+
+
+def fit(found: torch.Tensor, *supports: tuple[Shapes, Alignment]) -> torch.Tensor:
+    return fitted_shapes(found, torch.arange(SIZE[0]) * SPACING[0], SPACING[1], supports)
+
+
+@pytest.mark.parametrize("radius", [14.0, 17.0, 20.0])
+def test_a_moved_and_scaled_organ_is_laid_where_it_is(radius: float) -> None:
+    annotated = shapes(ball((25, 60, 60), 17))
+    true = ball((30, 68, 54), radius)
+    assert dice(fit(true, (annotated, aligned())), true) > 0.85
+
+
+def test_a_leak_into_a_neighbour_goes() -> None:
+    annotated = shapes(ball((27, 60, 60), 20))
+    true = ball((27, 64, 60), 20)
+    found = true.clone()
+    found[3:8, :, 28:36, 40:60] = 1
+    fitted = fit(found, (annotated, aligned()))
+    assert dice(fitted, true) > dice(found, true) + 0.03
+    assert fitted[5, 0, 32, 52:].max() < 0.1
+
+
+def test_the_alignment_is_where_the_fit_begins() -> None:
+    annotated = shapes(ball((25, 100, 100), 15))
+    true = ball((25, 30, 30), 15)
+    assert dice(fit(true, (annotated, aligned((0.0, 70.0, 70.0)))), true) > 0.85
+
+
+def test_of_two_supports_the_better_fitting_organ_is_taken() -> None:
+    true = ball((27, 60, 60), 18)
+    box = torch.zeros_like(true)
+    box[:, :, 28:33, 10:55] = 1
+    alone = fit(true, (shapes(ball((27, 60, 60), 18)), aligned()))
+    both = fit(true, (shapes(box), aligned()), (shapes(ball((27, 60, 60), 18)), aligned()))
+    torch.testing.assert_close(both, alone)
+
+
+def test_an_organ_that_was_not_found_stays_so() -> None:
+    nothing = torch.zeros_like(ball((25, 60, 60), 10))
+    assert not fit(nothing, (shapes(ball((25, 60, 60), 10)), aligned())).any()

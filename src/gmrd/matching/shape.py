@@ -118,7 +118,7 @@ def _fitted(
         return value
 
     with torch.enable_grad():
-        optimiser.step(closure)  # type: ignore[arg-type]
+        optimiser.step(closure)  # type: ignore[arg-type, no-untyped-call]
     with torch.no_grad():
         out = torch.zeros_like(found)
         out[near] = laid()

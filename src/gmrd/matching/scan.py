@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor, nn
 
-from gmrd.matching.scores import normal_scores
 from gmrd.matching.tokens import TokenGrid, as_tokens
 from gmrd.nn.lite import STRIDE, encode_slices
 
+UNIT = 12**0.5
+"""Uniform ranks times this have a variance of 1."""
 MARGIN = 2
 """Cells around the body that are encoded with it."""
 
@@ -66,7 +67,7 @@ class WorkingScan:
         body = F.avg_pool2d(torch.from_numpy(self.body[slices])[:, None].float(), cells)[:, 0] > 0.3
         rows, columns = _window(body, scale)
         pixels = tuple(slice(part.start * cells, part.stop * cells) for part in (rows, columns))
-        images = torch.from_numpy(normal_scores(self.ranks[slices][:, pixels[0], pixels[1]]))
+        images = UNIT * (torch.from_numpy(self.ranks[slices][:, pixels[0], pixels[1]]) - 0.5)
         levels: list[list[Tensor]] = []
         for done, image in enumerate(images):
             progress("Encoding", done, len(images))

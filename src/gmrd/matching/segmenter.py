@@ -32,7 +32,7 @@ AROUND = 2
 """Cells around such places that are looked at, too."""
 SMOOTHING_MM = 4.6
 """Deviation of the last smoothing across slices."""
-SHAPE_WEIGHT = 0.5
+SHAPE_WEIGHT = 0.3
 """Of the fitted shapes against what was matched."""
 
 

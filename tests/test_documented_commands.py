@@ -35,7 +35,7 @@ NOT_RUN = {
     ". .venv/bin/activate": "the tests have an environment already",
     "torchrun": "several machines with GPUs; tests/cli/test_ddp.py runs two processes",
     "srun": "a SLURM cluster; tests/cli/test_train.py sends its signals",
-    "gmrd-app": "serves until interrupted; tests/test_app.py runs it in a browser",
+    "gmrd-app": "serves until interrupted; tests/predict/test_app.py runs it in a browser",
 }
 """How a command begins that is not run here, and why."""
 

@@ -178,7 +178,7 @@ def test_slurm_tasks_equal_one(alone: GMRDModule, tiny: tuple[str, ...], tmp_pat
         ),
         capture_output=True, text=True, timeout=500,
     )  # fmt: skip
-    assert run.returncode == 1, run.stdout + run.stderr
+    assert run.returncode == 2, run.stdout + run.stderr
     assert "Jobs: 2, failed: 1" in run.stdout
     logs = sorted((tmp_path / "sweep/.submitit/4711_1").glob("*.out"))
     assert len(logs) == 2

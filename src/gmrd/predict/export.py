@@ -75,6 +75,7 @@ def export_program(ckpt_path: Path, out: Path) -> str:
 def export_onnx(ckpt_path: Path, out: Path) -> str:
     """Write the query path as ONNX, and run it with onnxruntime to see that it agrees."""
     try:
+        import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:

@@ -24,7 +24,7 @@ def ball(centre: tuple[float, float, float], radius: float) -> torch.Tensor:
 
 
 def shapes(mask: torch.Tensor) -> Shapes:
-    return Shapes(mask, torch.arange(SIZE[0]) * SPACING[0], SPACING)
+    return Shapes(mask, SPACING)
 
 
 def aligned(shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Alignment:

@@ -66,6 +66,7 @@ def batch(cfg: DictConfig, pairs: Sequence[tuple[str, str]], bar: Progress) -> B
     from gmrd.io.dicom_seg import check_writable
     from gmrd.predict.batch import Batch
     from gmrd.predict.outputs import write_outputs
+    from gmrd.predict.segmentation import UNTRAINED
 
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
@@ -93,7 +94,7 @@ def batch(cfg: DictConfig, pairs: Sequence[tuple[str, str]], bar: Progress) -> B
         ),
         key=_key(settings, pairs),
         about={
-            "checkpoint": cfg.ckpt_path or "none: dense matching of pretrained features",
+            "checkpoint": cfg.ckpt_path or UNTRAINED,
             "support": [[str(image), str(label)] for image, label in pairs],
             "settings": settings,
         },

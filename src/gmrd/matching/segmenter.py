@@ -77,7 +77,7 @@ class MatchingSupport:
     @cached_property
     def shapes(self) -> Shapes:
         """The annotated organs as a whole."""
-        return Shapes(torch.from_numpy(self.masks), self.scan.heights, self.scan.spacing)
+        return Shapes(torch.from_numpy(self.masks), self.scan.spacing)
 
     @property
     def smallest_ml(self) -> float:

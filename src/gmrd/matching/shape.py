@@ -35,12 +35,10 @@ class Shapes:
 
     Attributes:
         masks: share of every pixel that an organ takes.
-        heights: mm of every slice above the first.
         spacing: (z, y, x) in mm.
     """
 
     masks: Float32[Tensor, "z k y x"]
-    heights: Float32[Tensor, " z"]
     spacing: tuple[float, float, float]
 
 
@@ -84,8 +82,7 @@ def _fitted(
     expected: Float32[Tensor, "z h w 3"],
 ) -> tuple[Float32[Tensor, "z h w"], float]:
     """A support's organ on the query's cells, and by how much it differs from what was found."""
-    step = float(shapes.heights[1]) if len(shapes.heights) > 1 else shapes.spacing[0]
-    cell = torch.tensor([step, shapes.spacing[1] * CELL_PX, shapes.spacing[2] * CELL_PX])
+    cell = torch.tensor(shapes.spacing) * torch.tensor([1.0, CELL_PX, CELL_PX])
     held = torch.nonzero(mask > SURE).float()
     if float(found.max()) < SURE or not len(held):
         return found, float("inf")

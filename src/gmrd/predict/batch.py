@@ -23,15 +23,13 @@ from gmrd.io.scan import Scan
 from gmrd.predict.inputs import Query, unique_names
 from gmrd.predict.outputs import write_summary
 from gmrd.predict.result import Segmentation
+from gmrd.predict.triage import Record
 
 SUMMARY = "summary.json"
 MOST_LABELS = 64
 """Distinct values that a label map has at most."""
 FLAT = 0.9
 """Share of neighbours along a row that are equal in a label map."""
-
-Record = dict[str, Any]
-"""What a summary says of a scan; ``status`` is one of done, failed, passed_over."""
 
 
 @dataclass(frozen=True)

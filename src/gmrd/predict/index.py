@@ -11,15 +11,18 @@ import io
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
 
 from gmrd.io.atomic import replacing
-from gmrd.predict.triage import best_similarity, lowest_dice, next_to_annotate, worst_first
-
-Record = dict[str, Any]
+from gmrd.predict.triage import (
+    Record,
+    best_similarity,
+    lowest_dice,
+    next_to_annotate,
+    worst_first,
+)
 
 THUMBNAIL = (240, 160)
 """Largest width and height of a thumbnail in pixels."""

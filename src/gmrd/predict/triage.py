@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Record = dict[str, Any]
+"""What a summary says of a scan; ``status`` is one of done, failed, passed_over."""
 
 
 def worst_first(records: Sequence[Record]) -> list[Record]:

@@ -10,18 +10,13 @@ import pytest
 from gmrd.cli.misspelt import explained
 from helpers.commands import RunHere
 
-SCAN = (
-    b"ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 4 4 4\nElementSpacing = 1 1 1\n"
-    b"ElementType = MET_UCHAR\nElementDataFile = LOCAL\n" + bytes(64)
-)
-
 
 @pytest.mark.parametrize(
     ("package", "command", "extra"),
     [
         ("gradio", ["app"], "app"),
         ("wandb_workspaces", ["dashboard", "entity=me"], "dashboard"),
-        ("SimpleITK", ["predict", "query=scan.mha", "out=out"], "dicom"),
+        ("pydicom", ["predict", "query=series", "out=out"], "dicom"),
         ("onnx", ["export", "format=onnx", "out=x.onnx"], "export"),
         ("distributed", ["supervoxels", "workers=dask", "workers.scheduler=tcp://x:1"], "dask"),
     ],
@@ -45,7 +40,8 @@ def test_an_absent_extra_is_named(
         "export": [f"ckpt_path={checkpoint}"],
         "supervoxels": [f"images={scans}", "out=supervoxels"],
     }
-    Path("scan.mha").write_bytes(SCAN)
+    Path("series").mkdir()
+    Path("series", "1.dcm").write_bytes(bytes(128) + b"DICM")
     monkeypatch.setitem(sys.modules, package, None)
     assert run_here(*command, *needed.get(command[0], ())) == 2
     said = " ".join(capsys.readouterr().err.split())

@@ -66,69 +66,6 @@ def test_prediction_reads_what_preparation_reads(series: Path) -> None:
     np.testing.assert_array_equal(prepared.image, predicted.image)
 
 
-def set_first(**values: Any) -> Callable[[int, Any], None]:
-    def edit(z: int, slice_: Any) -> None:
-        for keyword, value in values.items():
-            if z == 0:
-                setattr(slice_, keyword, value)
-
-    return edit
-
-
-def set_all(**values: Any) -> Callable[[int, Any], None]:
-    def edit(z: int, slice_: Any) -> None:
-        for keyword, value in values.items():
-            setattr(slice_, keyword, value)
-
-    return edit
-
-
-def bent(z: int, slice_: Any) -> None:
-    slice_.ImagePositionPatient = [-100.0 + 0.1 * z * z, -120.0, 3.0 * z]
-
-
-BROKEN = {
-    "spacing 0": (set_all(PixelSpacing=[0, 0]), "PixelSpacing"),
-    "spacing negative": (set_all(PixelSpacing=[-1, 1]), "PixelSpacing"),
-    "spacing single": (set_all(PixelSpacing=[1]), "PixelSpacing"),
-    "spacing missing": (set_all(PixelSpacing=None), "PixelSpacing"),
-    "position NaN": (set_first(ImagePositionPatient=["nan", "0", "0"]), "ImagePositionPatient"),
-    "position of two": (set_first(ImagePositionPatient=[0, 0]), "ImagePositionPatient"),
-    "orientation of five": (
-        set_all(ImageOrientationPatient=[1, 0, 0, 0, 1]),
-        "ImageOrientationPatient",
-    ),
-    "orientation of 0": (set_all(ImageOrientationPatient=[0] * 6), "ImageOrientationPatient"),
-    "orientation twice": (
-        set_all(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]),
-        "ImageOrientationPatient",
-    ),
-    "half the pixels": (set_first(PixelData=bytes(20 * 24)), "fewer pixels"),
-    "several frames": (set_all(NumberOfFrames=2), "several frames"),
-    "bent stack": (bent, "off a straight stack"),
-}
-
-
-@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
-@pytest.mark.parametrize("kind", BROKEN)
-def test_a_series_that_cannot_be_placed_is_refused(series: Path, kind: str) -> None:
-    edit, message = BROKEN[kind]
-    change(series, edit)
-    for read in (read_scan, read_series):
-        with pytest.raises(InputError, match=message):
-            read(series)
-
-
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_truncated_slice_is_refused(series: Path, share: float) -> None:
-    file = min(series.iterdir())
-    data = file.read_bytes()
-    file.write_bytes(data[: int(share * len(data))])
-    for read in (read_scan, read_series):
-        with pytest.raises(InputError, match=r"cut off|cannot be read as DICOM"):
-            read(series)
-
-
 def headers(origins: np.ndarray) -> list[DicomFile]:
     return [
         DicomFile(

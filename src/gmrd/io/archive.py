@@ -85,4 +85,6 @@ def _extract(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, fold
         with archive.open(member) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
     except Exception as error:  # deflate, bzip2, LZMA and the file system: each has its own
-        raise InputError(f"{path}: {member.filename!r} cannot be unpacked: {error}") from error
+        # The system's words alone: the temporary folder that it names will be gone.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"{path}: {member.filename!r} cannot be unpacked: {reason}") from error

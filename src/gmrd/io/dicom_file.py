@@ -101,12 +101,31 @@ def _class_of(header: Any) -> Any:
     return header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
 
 
+def _refuse_other_greys(file: DicomFile, bits: int) -> None:
+    """Refuse stored values whose meaning ITK would guess, or take for another."""
+    meaning = str(file.header.get("PhotometricInterpretation") or "missing")
+    if meaning != "MONOCHROME2":
+        raise InputError(
+            f"{file.path}: PhotometricInterpretation is {meaning}, where MONOCHROME2 is expected "
+            "(high values bright): convert the series"
+        )
+    stored = int(file.numbers("BitsStored", 1)[0])
+    if not 1 <= stored <= bits:
+        raise InputError(f"{file.path}: BitsStored is {stored} of {bits}: repair the header")
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        if file.header.get(keyword) is not None and not (
+            file.numbers(keyword, 1)[0] or keyword == "RescaleIntercept"
+        ):
+            raise InputError(f"{file.path}: RescaleSlope is 0: no intensities are left")
+
+
 def _check_pixels(file: DicomFile, length: int, before: int, *, at: int) -> None:
     """Refuse a slice that holds fewer pixels than its header says; ITK leaves the rest black."""
     sizes = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
     rows, columns, samples, bits = (int(file.numbers(k, 1)[0]) for k in sizes)
     if samples != 1 or int(file.header.get("NumberOfFrames") or 1) != 1:
         raise InputError(f"{file.path} holds colours or several frames: give plain grey slices")
+    _refuse_other_greys(file, bits)
     size = file.path.stat().st_size
     if length == UNDEFINED_LENGTH:
         with file.path.open("rb") as stream:

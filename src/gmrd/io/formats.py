@@ -47,6 +47,14 @@ def format_of(path: Path) -> Format:
     )
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; what cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # the name is too long, or holds a zero byte
+        return False
+
+
 def refuse_no_file(path: Path) -> None:
     """Refuse what is missing, or is no regular file: a pipe would be waited on for ever."""
     try:

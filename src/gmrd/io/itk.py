@@ -1,4 +1,4 @@
-"""Reading through SimpleITK: NRRD, MetaImage and the slices of a DICOM series."""
+"""The pixels of DICOM slices, by SimpleITK, which knows the compressed syntaxes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import numpy as np
 from jaxtyping import Num
 
 from gmrd.errors import InputError
-from gmrd.io.affine import LPS_TO_RAS, refuse_unplaceable
-from gmrd.io.scan import Scan
-from gmrd.io.text_header import TextFormat, check_text_header
 from gmrd.io.voxels import VoxelType, as_voxels
 
 
@@ -24,30 +21,6 @@ def required(module: str, source: str | Path) -> Any:
         raise InputError(
             f"{source}: this format needs {module}: pip install 'gmrd[dicom]'"
         ) from error
-
-
-IO = {"nrrd": "NrrdImageIO", "metaimage": "MetaImageIO"}
-
-
-def read_itk(path: Path, kind: TextFormat, dtype: VoxelType) -> Scan:
-    """Read a NRRD or MetaImage file.
-
-    Raises:
-        InputError: the file is damaged or hostile, not one 3-D volume, or lies nowhere.
-    """
-    check_text_header(path, kind)
-    sitk = required("SimpleITK", path)
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(IO[kind])  # by content: the file's ending is not believed
-    reader.SetFileName(str(path))
-    image = _read(reader, path)
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    affine = LPS_TO_RAS @ affine
-    refuse_unplaceable(path, affine)
-    voxels = as_voxels(path, sitk.GetArrayFromImage(image), dtype)
-    return Scan(path.name.rsplit(".", 1)[0], voxels, affine, source=str(path))
 
 
 def read_slices(files: list[Path], source: str, dtype: VoxelType) -> Num[np.ndarray, "z y x"]:

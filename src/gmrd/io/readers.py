@@ -14,11 +14,11 @@ from gmrd.errors import InputError
 from gmrd.io.agreement import refuse_other_place, refuse_other_shape
 from gmrd.io.archive import unpacked
 from gmrd.io.dicom import read_series
-from gmrd.io.formats import format_of
-from gmrd.io.itk import read_itk
+from gmrd.io.formats import format_of, is_folder
 from gmrd.io.names import SCAN_ENDINGS, stem
 from gmrd.io.nifti import read_nifti
 from gmrd.io.scan import Scan
+from gmrd.io.text_volume import read_text_volume
 from gmrd.io.voxels import VoxelType
 
 
@@ -34,14 +34,14 @@ def read_scan(path: str | Path, *, dtype: VoxelType = np.float32) -> Scan:
             or a voxel is not finite, or, with int32, no whole number from 0.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
+    if is_folder(path):
         return read_series(path, source=str(path), dtype=dtype)
     kind = format_of(path)
     if kind == "zip":
         return _read_zip(path, dtype)
     if kind == "dicom":
         raise InputError(f"{path} is a single DICOM file: give the folder of its series")
-    return read_nifti(path, dtype) if kind == "nifti" else read_itk(path, kind, dtype)
+    return read_nifti(path, dtype) if kind == "nifti" else read_text_volume(path, kind, dtype)
 
 
 def read_label(path: str | Path, scan: Scan) -> Int32[np.ndarray, "z y x"]:

@@ -137,7 +137,7 @@ def test_what_is_no_part_is_never_called(name: str, words: str) -> None:
 
 def test_a_refused_argument_is_named() -> None:
     with pytest.raises(
-        InputError, match=r"model\.loss do not work: Linear\(in_features=2, size=3\).*size"
+        InputError, match=r"model\.loss\.size is not a setting of Linear: there are .*in_features"
     ):
         build("model.loss", {"_target_": "torch.nn.Linear", "in_features": 2, "size": 3},
               torch.nn.Module)  # fmt: skip

@@ -11,13 +11,10 @@ import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any, TypeVar, get_type_hints
 
 from gmrd.errors import InputError
-
-TARGET = "_target_"
-"""The key that names a class; Hydra's word."""
+from gmrd.values.arguments import TARGET, imported, refuse_wrong_arguments
 
 VARIABLE = "GMRD_ALLOW"
 """Environment variable: packages whose classes a checkpoint may name, separated by commas."""
@@ -50,6 +47,7 @@ def build(key: str, settings: Mapping[str, Any], kind: type[_T], *args: Any, **k
         raise InputError(f"{key} names no class: add {key}._target_=package.module.Class")
     target = locate(key, str(settings[TARGET]), kind)
     arguments = {str(name): value for name, value in settings.items() if name != TARGET}
+    refuse_wrong_arguments(key, target, arguments)
     try:
         made: _T = target(*args, **known, **arguments)
     except InputError:
@@ -68,14 +66,7 @@ def locate(key: str, name: str, kind: type) -> Any:
     Raises:
         InputError: it cannot be imported, or is nothing of that kind.
     """
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(import_module(module_name), attribute)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{key}._target_={name} cannot be imported ({error}): correct the name, install its "
-            "package, or add the folder of its file to PYTHONPATH"
-        ) from error
+    found = imported(key, name)
     made = found if isinstance(found, type) else _returned(found)
     if not (isinstance(made, type) and issubclass(made, kind)):
         raise InputError(f"{key}._target_={name} is no {kind.__name__}, nor a function annotated "

@@ -1,4 +1,4 @@
-"""The one exception for input that its owner can mend, and the commonest reason for it."""
+"""The one exception for input that its owner can mend."""
 
 from __future__ import annotations
 
@@ -8,14 +8,3 @@ class InputError(ValueError):
 
     The console commands print the message alone, without a traceback.
     """
-
-
-def refuse_below_one(**values: int) -> None:
-    """Refuse counts and sizes that must be 1 or more, by the names of their settings.
-
-    Raises:
-        InputError: one of them is less.
-    """
-    for name, value in values.items():
-        if value < 1:
-            raise InputError(f"{name}={value} is less than 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,12 @@ from torch import Tensor, nn
 from gmrd.nn import Descriptors, NetworkOutput
 from gmrd.nn.pooling import at_least_float32, without_autocast
 from gmrd.types import IGNORE_LABEL, Episode
+from gmrd.values.kinds import NonNegative, Such
+
+ClassWeights = Annotated[
+    Sequence[float | int],
+    Such("two numbers, 0 or more", lambda weights: len(weights) == 2 and min(weights) >= 0),
+]
 
 
 class GMRDLoss(nn.Module):
@@ -27,8 +34,8 @@ class GMRDLoss(nn.Module):
     def __init__(
         self,
         *,
-        class_weights: Sequence[float] = (0.1, 1.0),
-        auxiliary_weight: float = 0.5,
+        class_weights: ClassWeights = (0.1, 1.0),
+        auxiliary_weight: NonNegative = 0.5,
     ) -> None:
         super().__init__()
         self.auxiliary_weight = auxiliary_weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -16,11 +16,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
-from gmrd.components import TARGET, build, is_trusted, locate, name_of, refuse_foreign, targets
+from gmrd.components import build, is_trusted, locate, name_of, refuse_foreign, targets
 from gmrd.errors import InputError
 from gmrd.metrics import EpisodeMetrics
 from gmrd.nn import GMRD
 from gmrd.types import Episode
+from gmrd.values.arguments import TARGET, Part
+from gmrd.values.kinds import Seed
 
 SEEDS_APART, PLACES_APART = 1_000_003, 1_009
 """Strides that keep the seeds of all draws apart: two draws share one only if a training has more
@@ -62,12 +64,12 @@ class GMRDModule(LightningModule):
     def __init__(
         self,
         *,
-        network: Mapping[str, Any],
-        loss: Mapping[str, Any],
-        optimizer: Mapping[str, Any],
-        scheduler: Mapping[str, Any] | None = None,
-        metrics: Mapping[str, Mapping[str, Any]] | None = None,
-        seed: int = 0,
+        network: Annotated[Mapping[str, Any], Part(DEFAULT_NETWORK)],
+        loss: Annotated[Mapping[str, Any], Part(DEFAULT_LOSS)],
+        optimizer: Annotated[Mapping[str, Any], Part()],
+        scheduler: Annotated[Mapping[str, Any], Part()] | None = None,
+        metrics: Mapping[str, Annotated[Mapping[str, Any], Part()]] | None = None,
+        seed: Seed = 0,
         scans: Mapping[str, Any] | None = None,
         _target_: str | None = None,
     ) -> None:

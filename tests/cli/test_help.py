@@ -63,7 +63,7 @@ def test_help_is_printed_without_hydra(run_here: RunHere, capsys) -> None:
 @pytest.mark.parametrize(
     ("name", "argument", "parts"),
     [
-        ("predict", "qurey=x", ("qurey is no setting of gmrd-predict", "did you mean query?")),
+        ("predict", "qurey=x", ("qurey is not a setting of gmrd-predict", "did you mean query?")),
         ("train", "max_steps=3", ("did you mean trainer.max_steps?",)),
         ("train", "modle=gmrd", ("did you mean model?",)),
         ("train", "data=chaos2", ("data=chaos2", "did you mean chaost2?", "sabs")),

@@ -12,11 +12,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
-from gmrd.cli.predict import intensity_of, organ_names
 from gmrd.data.phantom import make_phantom
-from gmrd.errors import InputError
 from helpers.commands import RunHere
 from helpers.scans import affine, ball, write
 
@@ -148,12 +145,3 @@ def test_a_folder_with_a_torn_scan_gives_the_others_and_status_1(
     assert [scan["status"] for scan in summary["scans"]] == ["done", "failed"]
     assert run_here("predict", *settings) == 1
     assert "finished before" in capsys.readouterr().out
-
-
-def test_settings_that_hydra_cannot_check_are_refused_in_words() -> None:
-    with pytest.raises(InputError, match=r"names=.*'x'.*as in names=\{1: liver\}"):
-        organ_names(OmegaConf.create({"x": "liver"}))
-    with pytest.raises(InputError, match=r"intensity=.*'windows'.*give window"):
-        intensity_of(OmegaConf.create({"windows": [1, 2]}))
-    assert organ_names(OmegaConf.create({1: "liver"})) == {1: "liver"}
-    assert intensity_of(OmegaConf.create({"window": [-1, 2]})).window == (-1, 2)

@@ -148,10 +148,9 @@ def test_cases_are_left_out(prepared: Path, download: Path, tmp_path: Path) -> N
 
 def test_changed_settings_are_noticed(prepared: Path, download: Path) -> None:
     from gmrd.data.prepare.runner import find_jobs
-    from gmrd.data.prepare.settings import Preparation
 
     data = data_set(prepared, "data.preparation.clip_percentile=99.0")
-    settings = Preparation(**data.preparation)  # type: ignore[arg-type]
+    settings = data.preparation
     jobs = find_jobs(download, prepared, data.layout, settings, data.supervoxels)
     assert not any(job.is_done() for job in jobs)
 

@@ -310,9 +310,8 @@ def test_a_fold_too_small_to_score_is_refused_before_training(train: Train, tmp_
         ("data.support=foo", "support='foo' is none of last"),
         ("data.support=17", "support=17 is none of last"),
         ("data.batch_size=16", r"data\.n_episodes=8 is fewer than the 16 episodes of one step"),
-        ("data.batch_size=0", r"data\.batch_size=0 is less than 1"),
-        ("trainer.accumulate_grad_batches=0", r"trainer\.accumulate_grad_batches=0 is less than"),
-        ("callbacks.pictures.every_n_steps=0", "every_n_steps=0 is less than 1"),
+        ("data.batch_size=0", r"data\.batch_size=0: expected a whole number, 1 or more"),
+        ("model.optimizer.lr=-1", "Invalid learning rate"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_a_step(

@@ -34,7 +34,7 @@ from helpers.scans import read
         ({"exclude": [17]}, r"do not exist: \['17'\]"),
         ({"labels": "phantom_normalized/truth_{case}.nii.gz"}, r"no label for case 1, 2"),
         ({"images": "phantom_normalized/image.nii.gz"}, r"must hold \{case\} exactly once"),
-        ({"setting": 3}, r"setting=3 is neither 1 nor 2"),
+        ({"setting": 3}, r"setting=3: expected 1 or 2"),
         ({"setting": 2, "group": 2}, r"data.group=2 does not exist"),
         ({"setting": 2, "test_groups": []}, r"no data\.test_groups.*use setting=1"),
     ],
@@ -261,8 +261,7 @@ def test_every_data_config_builds(name: str, tmp_path: Path) -> None:
     data = instantiate(cfg.data)
     assert isinstance(data, EpisodeDataModule)
     assert {c for group in data.data.test_groups for c in group} <= set(data.data.classes)
-    if data.data.preparation is not None:
-        Preparation(**data.data.preparation)
+    assert data.data.preparation is None or isinstance(data.data.preparation, Preparation)
     with pytest.raises(InputError, match=r"no images found.*data\.root"):
         list(data.data.cases)
 
@@ -281,7 +280,7 @@ def test_joined_config_builds(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_setting_is_named(make_data: MakeData) -> None:
-    with pytest.raises(InputError, match=r"data\.n_shots is no setting.*did you mean data\.n_shot"):
+    with pytest.raises(InputError, match=r"n_shots is not a setting: did you mean data\.n_shot\?"):
         make_data(n_shots=2)
 
 

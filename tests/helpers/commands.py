@@ -1,10 +1,14 @@
-"""Trainings of a minute's fraction, in this process and as a command."""
+"""Configurations and short trainings, in this process and as a command."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Callable
+
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
 
 from gmrd.module import GMRDModule
 
@@ -50,6 +54,17 @@ class At(Callback):
 Train = Callable[..., tuple[dict[str, float], GMRDModule]]
 RunHere = Callable[..., int | str]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def composed(command: str, *overrides: str) -> DictConfig:
+    """The configuration of ``gmrd-command``, as its task is given it."""
+    with initialize_config_module("gmrd.conf", version_base="1.3"):
+        cfg = compose(command, overrides=list(overrides), return_hydra_config=True)
+    with open_dict(cfg):
+        cfg.hydra.runtime.output_dir = "out"
+        HydraConfig.instance().set_config(cfg)
+        del cfg.hydra
+    return cfg
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from gmrd.components import build
 from gmrd.errors import InputError
 from gmrd.losses import GMRDLoss
-from gmrd.nn import build_network
+from gmrd.nn import GMRD, build_network
 from gmrd.types import Episode
 
 TINY = {"backbone": "resnet18", "n_features": 8, "n_foreground": 3, "n_background": 4}
@@ -62,5 +63,7 @@ def test_a_single_path_is_a_sigmoid_of_the_foreground(episode: Episode) -> None:
 
 
 def test_unknown_words_are_refused() -> None:
-    with pytest.raises(InputError, match="paths='three' is none of dual, single"):
-        build_network(**TINY, paths="three", image_size=32)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="paths=three: expected dual or single"):
+        build(
+            "model.network", {**TINY, "_target_": "gmrd.nn.build_network", "paths": "three"}, GMRD
+        )

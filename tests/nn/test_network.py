@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from gmrd.components import build
 from gmrd.errors import InputError
 from gmrd.losses import GMRDLoss
 from gmrd.nn import GMRD, build_network
@@ -163,19 +164,20 @@ def test_threshold_is_not_trained_and_not_there_unless_asked() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"backbone": "resnet152"}, "backbone='resnet152' is none of resnet18"),
-        ({"activation": "gelu"}, "activation='gelu' is none of relu, none"),
-        ({"boundary": "edge"}, "none of published, ring"),
-        ({"fill": "zeros"}, "none of random, cyclic, mean"),
-        ({"n_features": 0}, "n_features=0 is less than 1"),
-        ({"evaluation_fill": "random"}, "none of cyclic, mean"),
+        ({"backbone": "resnet152"}, "backbone=resnet152: expected one of resnet18"),
+        ({"activation": "gelu"}, "activation=gelu: expected relu or none"),
+        ({"boundary": "edge"}, "boundary=edge: expected published or ring"),
+        ({"fill": "zeros"}, "fill=zeros: expected one of random, cyclic, mean"),
+        ({"n_features": 0}, "n_features=0: expected a whole number, 1 or more"),
+        ({"evaluation_fill": "random"}, "evaluation_fill=random: expected cyclic or mean"),
         ({"pretrained": "/nowhere/x.pth"}, "put a state dict"),
         ({"pretrained": "coco_deeplabv3"}, "not for resnet18"),
     ],
 )
 def test_refused_options(options: dict[str, Any], words: str) -> None:
+    settings = {"_target_": "gmrd.nn.build_network", **SMALL, **options}
     with pytest.raises(InputError, match=words):
-        small(**options)
+        build("model.network", settings, GMRD)
 
 
 def test_refused_slices() -> None:

@@ -16,6 +16,7 @@ from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.result import label_map
+from gmrd.values.fit import fitted
 from helpers.scans import affine, ball, write
 
 from .test_geometry import reoriented
@@ -140,7 +141,7 @@ def test_the_trainings_geometry_is_read_from_the_checkpoint(
         del module.hparams["scans"]
     assert predictor.network is not None
     assert predictor.network.geometry == TrainingGeometry("RAS", (5.0, 2.5, 2.5), (32, 32))
-    assert predictor.network.intensity.clip_top_percent == pytest.approx(0.5)
+    assert predictor.network.intensity.clip_percentile == pytest.approx(99.5)
     kinds = {finding.kind for finding in before.findings}
     assert "unknown_training" in kinds
     assert "unknown_training" not in {f.kind for f in predictor(query).findings}
@@ -170,7 +171,9 @@ def test_a_slice_that_its_neighbours_contradict_is_doubted(
     ids=str,
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=rf"options\.{next(iter(options))}=.*least"):
+    with pytest.raises(
+        InputError, match=rf"options\.{next(iter(options))}=.*: expected a .*number"
+    ):
         gmrd.Options(**options)
 
 
@@ -185,5 +188,5 @@ def test_an_unknown_device_is_refused(support: Pair, module: GMRDModule) -> None
 )
 def test_a_geometry_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     sound = {"orientation": "LAS", "spacing": [5, 1, 1], "slice_shape": [64, 64]}
-    with pytest.raises(InputError, match="give an orientation such as LAS"):
-        TrainingGeometry.from_record(sound | wrong)
+    with pytest.raises(InputError, match=rf"geometry\.{next(iter(wrong))}.*expected"):
+        fitted("geometry", sound | wrong, TrainingGeometry)

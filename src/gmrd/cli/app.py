@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from gmrd.cli.console import command
+from gmrd.cli.declared import fitted_keys
 
 console = Console()
 
@@ -14,7 +15,6 @@ console = Console()
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
     from gmrd.predict.app import serve
-    from gmrd.predict.options import Options
 
     if cfg.host not in ("127.0.0.1", "localhost", "::1"):
         console.print(
@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
         )
     serve(
         checkpoint=cfg.ckpt_path,
-        options=Options.from_settings(OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
+        options=fitted_keys("app", cfg)["options"],
         host=cfg.host,
         port=cfg.port,
         max_megabytes=cfg.max_megabytes,

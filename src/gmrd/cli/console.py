@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import version
-from types import NoneType
 from typing import Any, NoReturn
 
 import hydra
@@ -19,13 +18,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 from rich.markup import escape
 
 from gmrd.cli import misspelt
 from gmrd.cli.arguments import with_quoted_paths
+from gmrd.cli.declared import fitted_keys
 from gmrd.cli.help import help_text
 from gmrd.cli.refusals import defect, is_broken_pipe, sentence
 from gmrd.components import allowing
@@ -55,8 +55,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             _hush_libraries()
             try:
                 _refuse_unset(cfg, config_name)
-                _refuse_wrong_kinds(cfg)
-                with allowing(_packages(cfg)):
+                fitted_keys(config_name, cfg)
+                with allowing(cfg.get("allow") or []):
                     return task(cfg)
             except Exception as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -122,25 +122,6 @@ def _refuse_unset(cfg: DictConfig, config_name: str) -> None:
         raise _all_missing(cfg)
     if config_name in NEED_DATA and not cfg.get("collect"):
         root_of({key: cfg.data.get(key) for key in ("root", "name", "images", "how_to_get")})
-
-
-def _refuse_wrong_kinds(cfg: DictConfig) -> None:
-    for key in ("fold", "setting", "seed"):
-        if not isinstance(cfg.get(key, 0), int):
-            raise InputError(f"{key}={cfg[key]} is no whole number")
-    if cfg.get("seed", 0) < 0:
-        raise InputError(f"seed={cfg.seed} is less than 0")
-    for key in ("folds", "seeds", "groups", "devices"):
-        if not isinstance(cfg.get(key), (ListConfig, NoneType)):
-            raise InputError(f"{key}={cfg[key]} is no list: {key}=[{cfg[key]}]")
-
-
-def _packages(cfg: DictConfig) -> list[str]:
-    """Packages beside gmrd whose classes a checkpoint may name, of commands that read one."""
-    packages = cfg.get("allow") or []
-    if isinstance(packages, str) or not all(isinstance(name, str) for name in packages):
-        raise InputError(f"allow={packages} is no list of packages: allow=[{packages}]")
-    return list(packages)
 
 
 def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:

@@ -11,8 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gmrd.cli.console import command
-from gmrd.errors import InputError
-from gmrd.io.atomic import replacing
+from gmrd.io.atomic import refuse_same_file, replacing
 from gmrd.module import GMRDModule, load_module
 from gmrd.nn.research_format import describe_public, load_public, read_public, to_public
 
@@ -62,14 +61,11 @@ def convert_to_public(source: Path, out: Path) -> None:
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
     source, out = Path(str(cfg.source)), Path(str(cfg.out))
-    if out.exists() and source.exists() and out.samefile(source):
-        raise InputError(f"out={out} is the source itself, which would be lost: name another")
+    refuse_same_file(source, out)
     if cfg.to == "gmrd":
         module = convert_to_gmrd(source, out, cfg.model)
         n_weights = sum(p.numel() for p in module.network.parameters())
         console.print(f"{out}: variant {module.variant}, {n_weights / 1e6:.1f} million weights")
-    elif cfg.to == "public":
+    else:
         convert_to_public(source, out)
         console.print(f"{out}: weights in the public code's format")
-    else:
-        raise InputError(f"to={cfg.to} is neither gmrd nor public")

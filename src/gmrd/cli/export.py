@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gmrd.cli.console import command
-from gmrd.errors import InputError
+from gmrd.io.atomic import refuse_same_file
 
 console = Console()
 
@@ -19,10 +19,7 @@ def main(cfg: DictConfig) -> None:
     from gmrd.predict.export import export_onnx, export_program, shrink
 
     writers = {"checkpoint": shrink, "torch": export_program, "onnx": export_onnx}
-    if cfg.format not in writers:
-        raise InputError(f"format={cfg.format}: choose one of {', '.join(writers)}")
     source, path = Path(str(cfg.ckpt_path)), Path(str(cfg.out))
-    if path.exists() and source.exists() and path.samefile(source):
-        raise InputError(f"out={path} is the checkpoint itself, which would be lost: name another")
+    refuse_same_file(source, path)
     report = writers[cfg.format](source, path)
     console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB. {report}", highlight=False)

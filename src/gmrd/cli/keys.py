@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import dropwhile
 from typing import Any
@@ -65,8 +65,22 @@ def command_names() -> list[str]:
 
 
 def page_of(name: str) -> Page:
-    """What ``conf/NAME.yaml`` says; ``name`` may be in a group, as ``data/chaost2``."""
-    return read_page(files("gmrd.conf").joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    """What ``conf/NAME.yaml`` says; ``name`` may be in a group, as ``data/chaost2``.
+
+    A group of one file is a part that commands share, not a choice: its keys are the command's.
+    """
+    page = read_page(files("gmrd.conf").joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    shared = [group for group in page.groups if len(group.choices) == 1]
+    keys = (
+        replace(key, name=f"{group.name}.{key.name}")
+        for group in shared
+        for key in page_of(f"{group.name}/{group.default}").keys
+    )
+    return replace(
+        page,
+        groups=tuple(group for group in page.groups if group not in shared),
+        keys=(*page.keys, *keys),
+    )
 
 
 def read_page(text: str) -> Page:

@@ -29,7 +29,7 @@ def _unknown_key(key: str, command: str) -> str:
     known = list(_known(command))
     near = get_close_matches(key, known, n=1) or _same_ending(key, known)
     hint = f"did you mean {near[0]}?" if near else f"gmrd-{command} --help lists them"
-    return f"{key} is no setting of gmrd-{command}: {hint}"
+    return f"{key} is not a setting of gmrd-{command}: {hint}"
 
 
 def _same_ending(key: str, known: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from gmrd.cli.console import command
+from gmrd.cli.declared import fitted_keys
 from gmrd.cli.refusals import defect, sentence
 from gmrd.errors import InputError
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from gmrd.io.scan import Scan
     from gmrd.predict.batch import Batch, Step
     from gmrd.predict.inputs import Query
-    from gmrd.predict.intensity import Intensity
     from gmrd.predict.result import Segmentation
     from gmrd.predict.segmentation import Predictor
 
@@ -42,8 +42,6 @@ def main(cfg: DictConfig) -> None:
     from gmrd.predict.index import advice, write_index
     from gmrd.predict.inputs import find_queries
 
-    if cfg.format not in FORMATS:
-        raise InputError(f"format={cfg.format}: choose one of {', '.join(FORMATS)}")
     pairs = support_pairs(cfg.support)
     supports = [file for pair in pairs for file in pair]
     queries = find_queries(_listed(cfg.query), exclude=[*supports, str(cfg.out)])
@@ -225,60 +223,20 @@ class Steps:
 
 
 def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]], steps: Steps) -> Predictor:
-    from gmrd.predict.geometry import TrainingGeometry
-    from gmrd.predict.options import Options
     from gmrd.predict.segmentation import Predictor
     from gmrd.predict.store import default_store
 
-    geometry, intensity = cfg.get("geometry"), cfg.get("intensity")
+    given = fitted_keys("predict", cfg)
     return Predictor(
         pairs,
-        checkpoint=cfg.ckpt_path,
-        names=organ_names(cfg.names),
-        geometry=geometry and TrainingGeometry.from_record(geometry),
-        intensity=intensity and intensity_of(intensity),
+        checkpoint=given["ckpt_path"],
+        names=given["names"],
+        geometry=given["geometry"],
+        intensity=given["intensity"],
         progress=steps,
         store=default_store() if cfg.keep_support else None,
-        options=Options.from_settings(OmegaConf.to_container(cfg.options, resolve=True)),  # type: ignore[arg-type]
+        options=given["options"],
     )
-
-
-def organ_names(names: DictConfig | None) -> dict[int, str] | None:
-    """Label value to organ name.
-
-    Raises:
-        InputError: a key is no label value.
-    """
-    try:
-        return (
-            {int(str(value)): str(name) for value, name in names.items()}
-            if names is not None
-            else None
-        )
-    except (AttributeError, ValueError) as error:
-        raise InputError(f"names={names}: give label values, as in names={{1: liver}}") from error
-
-
-def intensity_of(settings: DictConfig) -> Intensity:
-    """What to do to intensities, as the configuration says.
-
-    Raises:
-        InputError: a setting is unknown.
-    """
-    from gmrd.predict.intensity import Intensity
-
-    given: dict[str, Any] = {str(key): value for key, value in settings.items()}
-    try:
-        if given.get("window") is not None:
-            low, high = given["window"]
-            given["window"] = (float(low), float(high))
-        if given.get("clip_top_percent") is not None:
-            given["clip_top_percent"] = float(given["clip_top_percent"])
-        return Intensity(**given)
-    except InputError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"intensity={settings}: give window or clip_top_percent") from error
 
 
 def _listed(value: str | ListConfig) -> list[str]:

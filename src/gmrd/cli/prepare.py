@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -12,7 +13,6 @@ from gmrd.cli.console import command
 from gmrd.data.build import plain, read_description
 from gmrd.data.description import DatasetDescription
 from gmrd.data.prepare.runner import find_jobs, run_jobs, write_manifest
-from gmrd.data.prepare.settings import Preparation
 from gmrd.errors import InputError
 
 console = Console()
@@ -32,7 +32,7 @@ def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
         source.expanduser(),
         data.root,
         data.layout,
-        Preparation(**data.preparation, check_geometry=data.check_geometry),
+        replace(data.preparation, check_geometry=data.check_geometry),
         data.supervoxels,
         exclude=data.exclude,
         n_cases=data.n_cases,

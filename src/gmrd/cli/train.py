@@ -11,15 +11,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from gmrd.cli.console import command, construct
-from gmrd.errors import InputError, refuse_below_one
+from gmrd.errors import InputError
 
 if TYPE_CHECKING:
     from gmrd.module import GMRDModule
 
 # Libraries are imported where they are used: what is not set is said without waiting for them.
-
-COUNTS = ("accumulate_grad_batches", "log_every_n_steps")
-"""Settings of the trainer that Lightning divides by."""
 
 
 def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
@@ -34,7 +31,6 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     end_with_starter()
     refuse_ddp_in_multirun(cfg)
     refuse_missing_gpus(cfg)
-    refuse_below_one(**{f"trainer.{key}": cfg.trainer.get(key, 1) for key in COUNTS})
     seed_everything(cfg.seed, workers=True, verbose=False)
     OmegaConf.resolve(cfg)  # a spawned process cannot ask Hydra
     output_dir = Path(HydraConfig.get().runtime.output_dir)
@@ -53,25 +49,29 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     from gmrd.training.tracking import keep_old_metrics, save_config
 
     save_config(cfg, output_dir)
+    # Everything is made, and so refused if it cannot work, before any data is looked at.
     datamodule = instantiate(cfg.data)
     scored = read_split(plain(cfg.evaluation_data)) if cfg.evaluation_data else datamodule.split
     conclusion = ScoreHeldOut(cfg, scored, output_dir)
     module = construct("model", cfg.model)
+    module.configure_optimizers()
+    callbacks = [*switched_on(members(cfg, "callbacks"), cfg.trainer), conclusion]
+    trainer = construct("trainer", cfg.trainer, callbacks=callbacks, logger=members(cfg, "logger"))
+    conclusion.refuse_what_cannot_be_scored()
     remember(cfg, module, datamodule)
     if cfg.compile:
         module.network.compile()
     ckpt_path = checkpoint_to_resume(cfg.ckpt_path, output_dir, module)
     keep_old_metrics(output_dir)
-    callbacks = [*switched_on(members(cfg, "callbacks"), cfg.trainer), conclusion]
-    trainer = construct("trainer", cfg.trainer, callbacks=callbacks, logger=members(cfg, "logger"))
     with passing_sigterm_on(trainer):
         trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
     return measured(trainer), module
 
 
 def members(cfg: DictConfig, group: str) -> list[Any]:
-    """The objects of a config group, without those that were taken out."""
-    return [construct(f"{group}.{name}", of) for name, of in cfg[group].items() if of]
+    """The objects of a config group, without those that were taken out; none without the group."""
+    named = (cfg.get(group) or {}).items()
+    return [construct(f"{group}.{name}", of) for name, of in named if of]
 
 
 @command("train")

@@ -17,6 +17,8 @@ from monai.data import MetaTensor
 from monai.transforms import AdjustContrast
 from torch import Tensor
 
+from gmrd.values.kinds import NonNegative, Positive, Range
+
 REFERENCE_SIZE = 256
 """Slice side that the lengths in pixels refer to; they scale with the actual side."""
 
@@ -35,13 +37,13 @@ class Augmentation:
         elastic_sigma: Standard deviation of the smoothing, in pixels.
     """
 
-    gamma: Sequence[float | int] = (0.5, 1.5)
-    rotation: float | int = 5.0
-    shift: float | int = 5.0
-    shear: float | int = 5.0
-    scale: Sequence[float | int] = (0.9, 1.2)
-    elastic_alpha: float | int = 10.0
-    elastic_sigma: float | int = 5.0
+    gamma: Range = (0.5, 1.5)
+    rotation: NonNegative = 5.0
+    shift: NonNegative = 5.0
+    shear: NonNegative = 5.0
+    scale: Range = (0.9, 1.2)
+    elastic_alpha: NonNegative = 10.0
+    elastic_sigma: Positive = 5.0
 
     def change_intensity(
         self, images: Float[Tensor, "slices h w"], rng: np.random.Generator

@@ -7,15 +7,13 @@ take the description alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from gmrd.data.augmentation import Augmentation
 from gmrd.data.cases import Layout
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.description import DatasetDescription
@@ -24,16 +22,52 @@ from gmrd.data.pseudo_labels import Supervoxels
 from gmrd.data.root import root_of
 from gmrd.data.split import ProtocolChoice, Split
 from gmrd.errors import InputError
+from gmrd.values.fit import fitted
+from gmrd.values.kinds import Count, Natural
 
 MIN_SIZE = "{min_size}"
 """Stands in the path of the supervoxels for their ``min_size``."""
 
-FILES = ("images", "labels", "pseudo_labels")
-LOADER = ("batch_size", "num_workers")
 RECORDS = (DatasetDescription, ProtocolChoice, EpisodeSettings)
+FILES: Mapping[str, Any] = {"images": str, "labels": str | None, "pseudo_labels": str}
+LOADER: Mapping[str, Any] = {"batch_size": Count, "num_workers": Natural}
+WRITTEN_OTHERWISE: Mapping[str, Any] = {
+    "root": str | Path,
+    "cache_dir": str | Path,
+    "folds": Sequence[Sequence[str | int]],
+}
+"""Attributes of the records that a section writes in another form."""
+
+REQUIRED = ("name", "classes", *FILES)
 
 Settings = Mapping[str, Any]
 """A ``data`` section as plain Python; keys with an underscore are Hydra's."""
+
+
+class Section:
+    """In ``Annotated``: a ``data`` section."""
+
+    def fitted(self, key: str, value: Any) -> Any:
+        """The section with its records (supervoxels, augmentation, preparation) made.
+
+        Raises:
+            InputError: a key that nothing reads, or a value that is not of its kind.
+        """
+        return fitted(key, value, kinds())
+
+    def describe(self, what: str) -> str:
+        """What is expected."""
+        return "the settings of a data set"
+
+
+def kinds() -> dict[str, Any]:
+    """What each key of a ``data`` section may hold; null stands for a default."""
+    declared: dict[str, Any] = {"joined": Mapping[str, Annotated[Any, Section()]]}
+    for record in RECORDS:
+        declared |= get_type_hints(record, include_extras=True)
+    del declared["layout"]
+    declared |= {**FILES, **LOADER, **WRITTEN_OTHERWISE}
+    return {n: kind if n in REQUIRED else kind | None for n, kind in declared.items()}
 
 
 def data_module(
@@ -68,55 +102,44 @@ def read_description(settings: Settings) -> DatasetDescription:
     """The data set of a ``data`` section.
 
     Raises:
-        InputError: ``root`` is not set, or a key is unknown.
+        InputError: ``root`` is not set, or the section is refused.
     """
-    _refuse_unknown(settings)
-    supervoxels = Supervoxels(**(settings.get("supervoxels") or {}))
-    folds = settings.get("folds")
-    changed: dict[str, Any] = {
-        "root": root_of(settings),
-        "layout": _layout(settings, supervoxels),
-        "classes": {int(c): str(label) for c, label in settings["classes"].items()},
-        "test_groups": [[int(c) for c in group] for group in settings.get("test_groups") or ()],
-        "label_values": {int(k): int(v) for k, v in (settings.get("label_values") or {}).items()},
-        "supervoxels": supervoxels,
-        "folds": None if folds is None else [[str(c) for c in members] for members in folds],
-    }
-    if settings.get("cache_dir"):
-        changed["cache_dir"] = Path(settings["cache_dir"])
-    given = {k: v for k, v in _of(DatasetDescription, settings).items() if k != "cache_dir"}
-    return DatasetDescription(**{**given, **changed})
+    known = _fitted(settings)
+    supervoxels = known.get("supervoxels") or Supervoxels()
+    changed: dict[str, Any] = {"root": root_of(known), "layout": _layout(known, supervoxels)}
+    if known.get("cache_dir"):
+        changed["cache_dir"] = Path(known["cache_dir"])
+    if known.get("folds") is not None:
+        changed["folds"] = [[str(case) for case in members] for members in known["folds"]]
+    return DatasetDescription(**_of(DatasetDescription, known) | changed)
 
 
 def read_split(settings: Settings) -> Split:
     """The data set of a ``data`` section and what it chooses of the protocol."""
-    choice = ProtocolChoice(**_of(ProtocolChoice, settings))
+    choice = ProtocolChoice(**_of(ProtocolChoice, _fitted(settings)))
     return Split(read_description(settings), choice)
 
 
 def read_episodes(settings: Settings) -> EpisodeSettings:
     """How a ``data`` section has episodes drawn."""
-    given = _of(EpisodeSettings, settings)
-    augmentation = given.pop("augmentation", None)
-    made = None if augmentation is None else Augmentation(**augmentation)
-    return EpisodeSettings(**given, augmentation=made)
+    return EpisodeSettings(**_of(EpisodeSettings, _fitted(settings)))
+
+
+def _fitted(settings: Settings) -> dict[str, Any]:
+    # joined sections are data modules by now, or are read by themselves
+    own = {name: value for name, value in settings.items() if name != "joined"}
+    found: dict[str, Any] = fitted("data", own, kinds())
+    return found
 
 
 def _of(record: type, settings: Settings) -> dict[str, Any]:
+    """The settings that are attributes of a record; null stands for its default."""
     names = {f.name for f in fields(record)}
-    return {name: value for name, value in settings.items() if name in names}
-
-
-def _refuse_unknown(settings: Settings) -> None:
-    known = {f.name for record in RECORDS for f in fields(record)} - {"layout"}
-    known |= {*FILES, *LOADER, "joined"}
-    for name in settings:
-        if name not in known and not name.startswith("_"):
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean data.{near[0]}?" if near else f"known are {sorted(known)}"
-            raise InputError(f"data.{name} is no setting of a data set: {hint}")
+    return {name: v for name, v in settings.items() if name in names and v is not None}
 
 
 def _layout(settings: Settings, supervoxels: Supervoxels) -> Layout:
-    images, labels, pseudo_labels = (settings[name] for name in FILES)
+    images, labels, pseudo_labels = (settings.get(name) for name in FILES)
+    if images is None or pseudo_labels is None:
+        raise InputError("data.images and data.pseudo_labels have to name files")
     return Layout(images, labels, pseudo_labels.replace(MIN_SIZE, str(supervoxels.min_size)))

@@ -15,7 +15,7 @@ from gmrd.data.episodes import EpisodeDataset, EpisodeSource
 from gmrd.data.loader import EpisodeLoader, EpisodeSampler
 from gmrd.data.pseudo_labels import make_up_to_date
 from gmrd.data.split import Split
-from gmrd.errors import InputError, refuse_below_one
+from gmrd.errors import InputError
 
 
 class EpisodeDataModule(LightningDataModule):
@@ -42,7 +42,6 @@ class EpisodeDataModule(LightningDataModule):
         joined: Sequence[EpisodeDataModule] = (),
     ) -> None:
         super().__init__()
-        refuse_below_one(**{"data.batch_size": batch_size})
         self.split, self.settings = split, settings
         self.batch_size, self.num_workers = batch_size, num_workers
         self.joined = tuple(joined)

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gmrd.data.cases import Case, Layout, find_cases
+from gmrd.data.prepare.settings import Preparation
 from gmrd.data.protocol import FoldOrder, fold_cases
 from gmrd.data.pseudo_labels import Supervoxels, writable_root
 from gmrd.data.volume import Volume, load_volume
 from gmrd.errors import InputError
 from gmrd.io.cache_dir import default_cache_dir
+from gmrd.values.kinds import Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class DatasetDescription:
         exclude: Ids of cases to leave out.
         cache_dir: Folder for prepared arrays.
         check_geometry: Refuse labels that lie elsewhere than their image.
-        preparation: Settings of ``gmrd-prepare``; its folder patterns and steps.
+        preparation: What ``gmrd-prepare`` does; None for data that is prepared elsewhere.
     """
 
     name: str
@@ -49,14 +50,14 @@ class DatasetDescription:
     label_values: Mapping[int, int] = field(default_factory=dict)
     supervoxels: Supervoxels = field(default_factory=Supervoxels)
     how_to_get: str = ""
-    n_folds: int = 5
+    n_folds: Count = 5
     fold_order: FoldOrder = "published"
     folds: Sequence[Sequence[str]] | None = None
-    n_cases: int | None = None
+    n_cases: Count | None = None
     exclude: Sequence[str | int] = ()
     cache_dir: Path = field(default_factory=default_cache_dir)
     check_geometry: bool = True
-    preparation: Mapping[str, Any] | None = None
+    preparation: Preparation | None = None
 
     @cached_property
     def cases(self) -> list[Case]:

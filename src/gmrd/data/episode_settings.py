@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gmrd.data.augmentation import Augmentation
-from gmrd.errors import refuse_below_one
+from gmrd.values.arguments import refuse_wrong_fields
+from gmrd.values.kinds import Count, Natural, NonNegative, Seed, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +24,14 @@ class EpisodeSettings:
         n_validation_episodes: Validation episodes, always the same; 0 for no validation.
     """
 
-    image_size: int = 256
-    n_query: int = 1
-    min_area: float | int = 200
-    held_out_fraction: float | int = 0.05
+    image_size: Count = 256
+    n_query: Count = 1
+    min_area: NonNegative = 200
+    held_out_fraction: Share = 0.05
     augmentation: Augmentation | None = None
-    seed: int = 0
-    n_episodes: int = 1000
-    n_validation_episodes: int = 100
+    seed: Seed = 0
+    n_episodes: Count = 1000
+    n_validation_episodes: Natural = 100
 
     def __post_init__(self) -> None:
-        names = ("n_episodes", "n_query", "image_size")
-        refuse_below_one(**{f"data.{name}": getattr(self, name) for name in names})
+        refuse_wrong_fields("data", self)

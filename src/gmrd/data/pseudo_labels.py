@@ -12,6 +12,7 @@ from rich.progress import track
 from gmrd.data.cases import Case
 from gmrd.data.supervoxel_files import make_supervoxels
 from gmrd.errors import InputError
+from gmrd.values.kinds import Count, NonNegative
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Supervoxels:
         sigma: Standard deviation of the smoothing beforehand, in voxels.
     """
 
-    min_size: int = 5000
-    scale: float = 1.0
-    sigma: float = 0.0
+    min_size: Count = 5000
+    scale: NonNegative = 1.0
+    sigma: NonNegative = 0.0
 
 
 def writable_root(root: Path, cache_dir: Path) -> Path:

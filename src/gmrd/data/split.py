@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gmrd.data.cases import Case
 from gmrd.data.description import DatasetDescription
 from gmrd.data.protocol import ExclusionRule, supports_of
 from gmrd.data.volume import Volume
-from gmrd.errors import InputError, refuse_below_one
+from gmrd.errors import InputError
+from gmrd.values.arguments import refuse_wrong_fields
+from gmrd.values.kinds import Count, Natural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +29,16 @@ class ProtocolChoice:
         n_shot: Support slices of an episode, and support volumes of a test case.
     """
 
-    fold: int = 0
-    setting: int = 1
-    group: int = 0
+    fold: Natural = 0
+    setting: Literal[1, 2] = 1
+    group: Natural = 0
     exclusion: ExclusionRule = "any"
     use_gt: bool = False
     support: str | int = "last"
-    n_shot: int = 1
+    n_shot: Count = 1
 
     def __post_init__(self) -> None:
-        refuse_below_one(**{"data.n_shot": self.n_shot})
-        if self.setting not in (1, 2):
-            raise InputError(f"setting={self.setting} is neither 1 nor 2")
+        refuse_wrong_fields("data", self)
         if self.setting == 1 and self.use_gt:
             raise InputError(
                 "use_gt=true trains on classes that are not tested, but setting=1 tests all: "

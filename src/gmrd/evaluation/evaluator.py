@@ -11,40 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gmrd.data.protocol import query_chunks, support_slices
+from gmrd.data.split import EvaluationCase
 from gmrd.data.volume import Volume
-from gmrd.errors import InputError, refuse_below_one
 from gmrd.evaluation.metrics import volume_scores
 from gmrd.evaluation.scores import ScoredCase
+from gmrd.evaluation.settings import Protocol
 from gmrd.inference import Chunk, Segmenter, segment
 from gmrd.io.nifti_writer import write_nifti
-
-PROTOCOLS = ("chunks", "all_slices")
+from gmrd.values.arguments import refuse_wrong_fields
+from gmrd.values.kinds import Count
 
 THRESHOLD = 0.5
 """A voxel above this foreground probability belongs to the class."""
 
 Probabilities = dict[int, NDArray[np.float32]]
 """Class id to the foreground probability (z, y, x) on the query's grid."""
-
-
-@runtime_checkable
-class EvaluationCase(Protocol):
-    """A query volume and, for every class tested on it, its support volumes."""
-
-    @property
-    def query(self) -> Volume:
-        """The volume to segment; its label is the truth."""
-
-    @property
-    def supports(self) -> Mapping[int, tuple[Volume, ...]]:
-        """Class id to the K support volumes."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +50,13 @@ class Evaluator:
     """
 
     classes: Mapping[int, str]
-    n_chunks: int = 3
-    protocol: str = "chunks"
-    batch_size: int = 8
+    n_chunks: Count = 3
+    protocol: Protocol = "chunks"
+    batch_size: Count = 8
     device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise InputError(f"protocol={self.protocol} is neither chunks nor all_slices")
-        refuse_below_one(n_chunks=self.n_chunks, batch_size=self.batch_size)
+        refuse_wrong_fields("evaluation", self)
 
     def score(
         self, methods: Mapping[str, Segmenter], cases: Iterable[EvaluationCase]

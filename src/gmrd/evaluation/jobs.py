@@ -17,7 +17,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import Progress
 
-from gmrd.errors import InputError, refuse_below_one
+from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
 from gmrd.processes import PARENT
 
@@ -90,10 +90,9 @@ def run_jobs(
         console: where progress is shown.
 
     Raises:
-        InputError: no job may run at a time, there is no GPU to give to one, or a folder was
+        InputError: there is no GPU to give to one, or a folder was
             begun with other settings.
     """
-    refuse_below_one(n_jobs=n_jobs)
     _refuse_no_device(devices)
     for job in jobs:
         job.claim()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
+
+from gmrd.values.kinds import Count
+
+Protocol = Literal["chunks", "all_slices"]
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,9 @@ class EvaluationSettings:
         baselines: whether the untrained network and a single prototype are scored, too.
     """
 
-    n_chunks: int
-    protocol: str
-    batch_size: int
+    n_chunks: Count
+    protocol: Protocol
+    batch_size: Count
     device: str
     save_predictions: bool
     baselines: bool

@@ -57,6 +57,16 @@ def writable_folder(path: Path) -> Path:
         raise _explained(path, error) from error
 
 
+def refuse_same_file(source: Path, out: Path) -> None:
+    """Refuse an output that is the input under the same or another name.
+
+    Raises:
+        InputError: it is.
+    """
+    if out.exists() and source.exists() and out.samefile(source):
+        raise InputError(f"out={out} is the input itself, which would be lost: choose another name")
+
+
 def _explained(path: Path, error: OSError) -> OSError | InputError:
     if error.errno is None:
         return error

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast, get_args
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
 
-from gmrd.components import TARGET, build
-from gmrd.errors import InputError, refuse_below_one
+from gmrd.components import build
+from gmrd.errors import InputError
 from gmrd.nn.decoders import NoPath
 from gmrd.nn.descriptors import Activation, DescriptorGenerator
-from gmrd.nn.encoder import BACKBONES, Encoder
+from gmrd.nn.encoder import Backbone, Encoder
 from gmrd.nn.network import GMRD
 from gmrd.nn.pooling import Fill
 from gmrd.nn.pretrained import load_pretrained
+from gmrd.values.arguments import TARGET, Part
+from gmrd.values.kinds import Count, Share
 
 MAMP = "gmrd.nn.decoders.AffinityDecoder"
 
 
 def build_network(
     *,
-    encoder: Mapping[str, Any] | None = None,
-    backbone: str = "resnet101",
+    encoder: Annotated[Mapping[str, Any], Part()] | None = None,
+    backbone: Backbone = "resnet101",
     pretrained: str | None = None,
-    n_features: int = 512,
-    n_foreground: int = 100,
-    n_background: int = 600,
-    image_size: int = 256,
-    activation: str = "relu",
-    boundary: str = "published",
-    fill: str = "random",
-    evaluation_fill: str = "cyclic",
-    dropout: float = 0.2,
+    n_features: Count = 512,
+    n_foreground: Count = 100,
+    n_background: Count = 600,
+    image_size: Count = 256,
+    activation: Activation = "relu",
+    boundary: Literal["published", "ring"] = "published",
+    fill: Fill = "random",
+    evaluation_fill: Literal["cyclic", "mean"] = "cyclic",
+    dropout: Share = 0.2,
     with_threshold: bool = False,
-    decoder: Mapping[str, Any] | None = None,
-    paths: str = "dual",
+    decoder: Annotated[Mapping[str, Any], Part(MAMP)] | None = None,
+    paths: Literal["dual", "single"] = "dual",
     kind: type[GMRD] = GMRD,
 ) -> GMRD:
     """Build the network from plain values, as a configuration or a checkpoint holds them.
@@ -65,18 +67,6 @@ def build_network(
     Raises:
         InputError: a value that is none of these, or weights that do not fit.
     """
-    _one_of("backbone", backbone, BACKBONES)
-    _one_of("activation", activation, get_args(Activation))
-    _one_of("boundary", boundary, ("published", "ring"))
-    _one_of("fill", fill, get_args(Fill))
-    _one_of("evaluation_fill", evaluation_fill, ("cyclic", "mean"))
-    _one_of("paths", paths, ("dual", "single"))
-    refuse_below_one(
-        n_features=n_features,
-        n_foreground=n_foreground,
-        n_background=n_background,
-        image_size=image_size,
-    )
     made_encoder: nn.Module
     if encoder is None:
         made_encoder = _resnet(backbone, pretrained, n_features, with_threshold)
@@ -92,7 +82,7 @@ def build_network(
             n_descriptors=n,
             image_size=image_size,
             dropout=dropout,
-            activation=cast(Activation, activation),
+            activation=activation,
         )
         for n in (n_foreground, n_background)
     )
@@ -108,22 +98,16 @@ def build_network(
         background_decoder=background_decoder if paths == "dual" else NoPath(),
         image_size=image_size,
         boundary=boundary,
-        fill=cast(Fill, fill),
-        evaluation_fill=cast(Fill, evaluation_fill),
+        fill=fill,
+        evaluation_fill=evaluation_fill,
     )
     return network.to(memory_format=torch.channels_last)
 
 
 def _resnet(
-    backbone: str, pretrained: str | None, n_features: int, with_threshold: bool
+    backbone: Backbone, pretrained: str | None, n_features: int, with_threshold: bool
 ) -> Encoder:
     encoder = Encoder(backbone=backbone, n_features=n_features, with_threshold=with_threshold)
     if pretrained is not None:
         load_pretrained(encoder, backbone, pretrained)
     return encoder
-
-
-def _one_of(name: str, value: str, allowed: object) -> None:
-    names = list(allowed)  # type: ignore[call-overload]
-    if value not in names:
-        raise InputError(f"{name}={value!r} is none of {', '.join(names)}")

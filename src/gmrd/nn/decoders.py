@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gmrd.nn.affinity import COSINE_SCALE
+from gmrd.values.kinds import Count, Positive, Share
 
 
 class AffinityDecoder(nn.Module):
@@ -22,7 +23,7 @@ class AffinityDecoder(nn.Module):
         dropout: probability that one of them is dropped.
     """
 
-    def __init__(self, *, n_descriptors: int, n_hidden: int = 100, dropout: float = 0.1) -> None:
+    def __init__(self, *, n_descriptors: int, n_hidden: Count = 100, dropout: Share = 0.1) -> None:
         super().__init__()
         k = n_descriptors
         self.reduce = nn.Conv2d(k + 2, k, 1, bias=False)
@@ -54,7 +55,7 @@ class BestCosine(nn.Module):
         scale: of the cosine.
     """
 
-    def __init__(self, *, n_descriptors: int, scale: float = COSINE_SCALE) -> None:
+    def __init__(self, *, n_descriptors: int, scale: Positive = COSINE_SCALE) -> None:
         super().__init__()
         self.scale = scale
 

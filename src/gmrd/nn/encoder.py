@@ -8,12 +8,16 @@ empty support mask takes.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import resnet
 
 from gmrd.nn.bottleneck import LeanStage
+
+Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 
 BACKBONES = {
     "resnet18": (resnet.BasicBlock, (2, 2, 2, 2)),
@@ -48,12 +52,12 @@ class Encoder(nn.Module):
     """Greyscale slices to features at a quarter of their resolution.
 
     Args:
-        backbone: a key of :data:`BACKBONES`.
+        backbone: which ResNet.
         n_features: channels of the features (512 in the paper).
         with_threshold: create layer4 and the classifier, for episodes without support.
     """
 
-    def __init__(self, *, backbone: str, n_features: int, with_threshold: bool) -> None:
+    def __init__(self, *, backbone: Backbone, n_features: int, with_threshold: bool) -> None:
         super().__init__()
         block, depths = BACKBONES[backbone]
         net = resnet.ResNet(block, list(depths))

@@ -8,19 +8,17 @@ back is the same road and nothing is lost to a rotation.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
 from jaxtyping import Float32, Num
 
-from gmrd.errors import InputError
 from gmrd.io.affine import spacing_of
 from gmrd.io.orientation import turned
 from gmrd.io.scan import Scan
+from gmrd.values.kinds import Count, Orientation, Positive
 
 BLOCK = 8 * 1024**2
 """Voxels that are interpolated at a time."""
@@ -31,7 +29,7 @@ THIN = 0.5
 
 @dataclass(frozen=True)
 class TrainingGeometry:
-    """How the volumes lay that a network was trained on.
+    """Geometry of the volumes that a network was trained on.
 
     Attributes:
         orientation: nibabel's axis codes of (x, y, z), such as ``LAS``.
@@ -39,9 +37,9 @@ class TrainingGeometry:
         slice_shape: rows and columns of a slice.
     """
 
-    orientation: str
-    spacing: tuple[float, float, float]
-    slice_shape: tuple[int, int]
+    orientation: Orientation
+    spacing: tuple[Positive, Positive, Positive]
+    slice_shape: tuple[Count, Count]
 
     @classmethod
     def of(cls, scan: Scan) -> TrainingGeometry:
@@ -51,27 +49,6 @@ class TrainingGeometry:
             scan.spacing,
             (*scan.image.shape[1:],),  # type: ignore[arg-type]
         )
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> TrainingGeometry:
-        """From the plain data in a checkpoint or a configuration.
-
-        Raises:
-            InputError: something is missing or cannot be.
-        """
-        try:
-            z, y, x = (float(v) for v in record["spacing"])
-            rows, columns = (int(v) for v in record["slice_shape"])
-            orientation = str(record["orientation"])
-            axes = nib.orientations.axcodes2ornt(orientation)
-            if min(z, y, x, rows, columns) <= 0 or sorted(axes[:, 0]) != [0, 1, 2]:
-                raise ValueError("an axis twice, or a size that is not positive")
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"geometry={dict(record)}: give an orientation such as LAS, three spacings "
-                f"(z, y, x) in mm and a slice_shape of two ({error})"
-            ) from error
-        return cls(orientation, (z, y, x), (rows, columns))
 
 
 @dataclass(frozen=True)

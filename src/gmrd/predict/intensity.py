@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from gmrd.errors import InputError
+from gmrd.values.arguments import refuse_wrong_fields
+from gmrd.values.kinds import Percentile, Window
 from gmrd.viz.pictures import grey_range
 
 AIR = -500.0
@@ -22,34 +23,27 @@ class Intensity:
 
     Attributes:
         window: lowest and highest value kept, such as (-125, 275) HU for an abdominal CT.
-        clip_top_percent: share of the brightest voxels that are cut down to the next value,
-            as the field does with MRI; not used with a window.
+        clip_percentile: values above this percentile become it, as the field does with MRI;
+            not used with a window.
 
     Raises:
-        InputError: the window is empty or reversed, or the share is none.
+        InputError: the window is empty or reversed, or there is no such percentile.
     """
 
-    window: tuple[float, float] | None = None
-    clip_top_percent: float = 0.0
+    window: Window | None = None
+    clip_percentile: Percentile | None = None
 
     def __post_init__(self) -> None:
-        if self.window is not None and not self.window[0] < self.window[1]:
-            raise InputError(
-                f"intensity.window={list(self.window)} keeps nothing: give the lowest value, then "
-                "a higher one"
-            )
-        if not 0 <= self.clip_top_percent < 100:
-            raise InputError(
-                f"intensity.clip_top_percent={self.clip_top_percent} is not from 0 to below 100"
-            )
+        refuse_wrong_fields("intensity", self)
 
     def __call__(self, image: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
         """The image with its outliers clipped."""
         if self.window is not None:
-            return np.asarray(np.clip(image, *self.window))
-        if self.clip_top_percent <= 0:
+            low, high = self.window
+            return np.asarray(np.clip(image, low, high))
+        if self.clip_percentile is None:
             return image
-        top = np.percentile(image, 100 - self.clip_top_percent)
+        top = np.percentile(image, self.clip_percentile)
         return np.asarray(np.minimum(image, np.float32(top)))
 
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from gmrd.errors import InputError
-
-LEAST = {"margin": 0, "n_support_slices": 1, "smoothing": 0, "batch_size": 1}
-"""The least value of an option."""
-
-REAL = ("margin", "smoothing")
-"""Options that may be fractions."""
+from gmrd.values.arguments import refuse_wrong_fields
+from gmrd.values.kinds import Count, NonNegative
 
 
 @dataclass(frozen=True)
@@ -33,38 +26,17 @@ class Options:
         device: of the network: ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
 
     Raises:
-        InputError: a value is out of its range.
+        InputError: a value is none of these, or out of its range.
     """
 
-    encoder: str = "lite0"
+    encoder: Literal["lite0", "lite1", "lite2"] = "lite0"
     extent: Literal["aligned", "all"] = "aligned"
-    margin: float = 0.1
-    n_support_slices: int = 3
-    smoothing: float = 1.0
+    margin: NonNegative = 0.1
+    n_support_slices: Count = 3
+    smoothing: NonNegative = 1.0
     largest_component: bool = True
-    batch_size: int = 8
+    batch_size: Count = 8
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.extent not in ("aligned", "all"):
-            raise InputError(f"options.extent={self.extent}: choose aligned or all")
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if not math.isfinite(value):
-                raise InputError(f"options.{name}={value} is no number: the least is {least}")
-            if value < least:
-                raise InputError(f"options.{name}={value}: the least that makes sense is {least}")
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Options:
-        """Of a configuration, whose values may be of any kind.
-
-        Raises:
-            InputError: a value is of the wrong kind or out of its range.
-        """
-        for name, least in LEAST.items():
-            value, real = settings.get(name, least), name in REAL
-            if isinstance(value, bool) or not isinstance(value, (int, float) if real else int):
-                what = "number" if real else "whole number"
-                raise InputError(f"options.{name}={value} is no {what}: the least is {least}")
-        return cls(**settings)
+        refuse_wrong_fields("options", self)

@@ -31,12 +31,8 @@ class TrainingScans:
         record = TrainingRecord.from_plain(plain)
         if record is None:
             return cls(None, Intensity(), "unknown")
-        percentile = record.clip_percentile
         return cls(
             geometry=TrainingGeometry(record.orientation, record.spacing, record.slice_shape),
-            intensity=Intensity(
-                window=record.window,
-                clip_top_percent=0.0 if percentile is None else 100.0 - percentile,
-            ),
+            intensity=Intensity(window=record.window, clip_percentile=record.clip_percentile),
             name=record.name,
         )

@@ -38,10 +38,17 @@ class ScoreHeldOut(Callback):
         self.cfg, self.scored, self.output_dir = cfg, scored, output_dir
         self._trained: GMRDModule | None = None
         if cfg.evaluate:
-            _refuse_unknown_weights(cfg.evaluation.weights)
             _refuse_best_of_none(cfg)
-            scored.evaluation_plan()
             evaluator_of(scored, EvaluationSettings.from_config(cfg.evaluation))
+
+    def refuse_what_cannot_be_scored(self) -> None:
+        """Look at the held-out labels before the training, not after it.
+
+        Raises:
+            InputError: too few cases hold an organ.
+        """
+        if self.cfg.evaluate:
+            self.scored.evaluation_plan()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Send the configuration to the loggers."""
@@ -114,11 +121,6 @@ def choose_weights(which: str, trainer: Trainer, module: GMRDModule) -> None:
 
 def _monitoring(trainer: Trainer) -> list[Any]:
     return [c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
-
-
-def _refuse_unknown_weights(which: str) -> None:
-    if which not in ("last", "best"):
-        raise InputError(f"evaluation.weights={which} is neither last nor best")
 
 
 def _refuse_best_of_none(cfg: DictConfig) -> None:

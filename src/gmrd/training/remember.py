@@ -45,8 +45,9 @@ def _record(
     if not cases:
         return None
     orientation, spacing, slice_shape = geometry_of(cases[0].image)
-    preparation = split.data.preparation or {}
-    window, percentile = preparation.get("window"), preparation.get("clip_percentile")
+    preparation = split.data.preparation
+    window = preparation.window if preparation else None
+    percentile = preparation.clip_percentile if preparation else None
     joined = [other.split for other in datamodule.joined]
     pretrained = cfg.model.network.get("pretrained")
     return TrainingRecord(
@@ -77,7 +78,7 @@ def deciding(cfg: DictConfig) -> dict[str, Plain]:
         "data": plain["data"],
         "model": plain["model"],
         "trainer": {key: plain["trainer"].get(key) for key in TRAINER},
-        "callbacks": {"averaging": _text(plain["callbacks"].get("averaging"))},
+        "callbacks": {"averaging": _text((plain.get("callbacks") or {}).get("averaging"))},
     }
     return {
         key: value

@@ -38,7 +38,7 @@ def move_into(cfg: DictConfig, output_dir: Path) -> None:
         )
     _refuse_half_changed(cfg)
     for group in WRITING:
-        _move(cfg[group], str(saved_in).rstrip("/"), str(output_dir))
+        _move(cfg.get(group), str(saved_in).rstrip("/"), str(output_dir))
     cfg.output_dir = str(output_dir)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
-from gmrd.components import TARGET, name_of
+from gmrd.components import name_of
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule, read_checkpoint
 from gmrd.record import TrainingRecord
+from gmrd.values.arguments import TARGET
 
 SAME = (
     "name", "fold", "setting", "group", "cases", "joined", "seed",

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from gmrd.data.description import DatasetDescription
-from gmrd.evaluation.evaluator import EvaluationCase
+from gmrd.data.split import EvaluationCase
 from gmrd.evaluation.scores import SCORES, ScoredCase
 from gmrd.io.atomic import replacing
 from gmrd.viz.pictures import grey_range

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from gmrd.values.kinds import Count, Natural, Orientation, Percentile, Range, Spacing, Window
 
 MaskOrder = Literal["auto", "names", "files", "position"]
 Unlabelled = Literal["refuse", "skip"]
@@ -40,15 +42,15 @@ class Preparation:
 
     images: str
     labels: str | None = None
-    label_ranges: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    label_ranges: Mapping[int, Range] = field(default_factory=dict)
     mask_order: MaskOrder = "auto"
     unlabelled: Unlabelled = "refuse"
     check_geometry: bool = True
     series: Mapping[str, Any] = field(default_factory=dict)
-    orientation: str | None = None
-    window: Sequence[float | int] | None = None
-    clip_percentile: float | None = None
-    border: int = 0
-    spacing: Sequence[float | int] | None = None
-    spacing_factor: Sequence[float | int] | None = None
-    size: int | None = None
+    orientation: Orientation | None = None
+    window: Window | None = None
+    clip_percentile: Percentile | None = None
+    border: Natural = 0
+    spacing: Spacing | None = None
+    spacing_factor: Spacing | None = None
+    size: Count | None = None

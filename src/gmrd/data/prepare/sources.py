@@ -112,7 +112,7 @@ def masks_in_order(folder: Path, slices: Sequence[Path], order: MaskOrder) -> li
 
 
 def class_ids(
-    path: Path, values: Integer[np.ndarray, "z y x"], ranges: Mapping[int, Sequence[int]]
+    path: Path, values: Integer[np.ndarray, "z y x"], ranges: Mapping[int, Sequence[float | int]]
 ) -> UInt8[np.ndarray, "z y x"]:
     """Class ids of label values; a value outside every range is refused."""
     label = np.zeros(values.shape, dtype=np.int64) if ranges else values

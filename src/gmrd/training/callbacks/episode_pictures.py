@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from gmrd.errors import refuse_below_one
 from gmrd.nn import Descriptors
 from gmrd.nn.affinity import affinity_maps, unit_positions
 from gmrd.types import Episode
+from gmrd.values.kinds import Count
 from gmrd.viz.pictures import save_figure
 
 Array = NDArray[np.floating]
@@ -38,8 +38,7 @@ class EpisodePictures(Callback):
         n_maps: affinity maps to draw.
     """
 
-    def __init__(self, dirpath: str | Path, every_n_steps: int = 1000, n_maps: int = 6) -> None:
-        refuse_below_one(every_n_steps=every_n_steps, n_maps=n_maps)
+    def __init__(self, dirpath: str | Path, every_n_steps: Count = 1000, n_maps: Count = 6) -> None:
         self.dirpath, self.every_n_steps, self.n_maps = Path(dirpath), every_n_steps, n_maps
         self._episode: Episode | None = None
         self._drawn_at = 0

@@ -1,0 +1,223 @@
+"""What every key of every command may hold; checked before a command touches any data.
+
+The objects of a configuration (``_target_``) declare their arguments by their signatures, a data
+set and the records of prediction by their fields. The tables here hold the plain keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+
+from gmrd.values.arguments import Part
+from gmrd.values.fit import fitted
+from gmrd.values.kinds import Count, Natural, NonNegative, Positive, Seed, Such, Within, Workers
+
+Kinds = dict[str, Any]
+
+PART = Annotated[Mapping[str, Any], Part()]
+MODULE = Annotated[Mapping[str, Any], Part("gmrd.module.GMRDModule")]
+TRAINER = Annotated[
+    Mapping[str, Any], Part(limits={"accumulate_grad_batches": Count, "log_every_n_steps": Count})
+]
+"""Lightning takes 0 of these, and divides by it."""
+
+PACKAGES = Sequence[str]
+FILE = Annotated[
+    str | int | float, Such("a file or folder", lambda name: not isinstance(name, bool))
+]
+
+
+def fitted_keys(command: str, cfg: DictConfig) -> Kinds:
+    """The configuration of ``gmrd-command`` as its keys are declared.
+
+    Raises:
+        InputError: a key that the command does not have, or a value that its key does not take.
+        MissingMandatoryValue: a key that has to be given is not.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    found: Kinds = fitted("", plain, DECLARED[command]())
+    return found
+
+
+def _data() -> Any:
+    from gmrd.data.build import Section
+
+    return Annotated[Mapping[str, Any], Section()]
+
+
+def _evaluation() -> Kinds:
+    from gmrd.evaluation.settings import EvaluationSettings
+
+    return get_type_hints(EvaluationSettings, include_extras=True)
+
+
+def _options() -> Any:
+    from gmrd.predict.options import Options
+
+    return Options
+
+
+def train() -> Kinds:
+    """Of gmrd-train."""
+    return {
+        "data": _data(),
+        "evaluation_data": _data() | None,
+        "model": MODULE,
+        "trainer": TRAINER,
+        "logger": Mapping[str, PART | None] | None,
+        "callbacks": Mapping[str, PART | None] | None,
+        "evaluation": {**_evaluation(), "weights": Literal["last", "best"]},
+        "name": str,
+        "fold": Natural,
+        "setting": Literal[1, 2],
+        "seed": Seed,
+        "ckpt_path": str | None,
+        "compile": bool,
+        "objective": str,
+        "evaluate": bool,
+        "output_dir": str | None,
+    }
+
+
+def crossval() -> Kinds:
+    """Of gmrd-crossval."""
+    return train() | {
+        "folds": Sequence[Natural],
+        "seeds": Sequence[Seed],
+        "groups": Sequence[Natural] | None,
+        "collect": FILE | None,
+        "n_jobs": Count,
+        "devices": Sequence[Natural] | None,
+        "page": bool,
+        "out": FILE,
+    }
+
+
+def demo() -> Kinds:
+    """Of gmrd-demo."""
+    return train() | {"out": FILE, "n_cases": Count, "size": Annotated[int, Within(32)]}
+
+
+def evaluate() -> Kinds:
+    """Of gmrd-evaluate."""
+    return _evaluation() | {
+        "data": _data(),
+        "ckpt_path": FILE,
+        "allow": PACKAGES,
+        "name": str,
+        "fold": Natural,
+        "setting": Literal[1, 2],
+        "seed": Seed,
+    }
+
+
+def predict() -> Kinds:
+    """Of gmrd-predict."""
+    from gmrd.predict.geometry import TrainingGeometry
+    from gmrd.predict.intensity import Intensity
+
+    scans = FILE | Sequence[FILE]
+    return {
+        "ckpt_path": str | None,
+        "allow": PACKAGES,
+        "support": {"image": scans, "label": scans},
+        "query": scans,
+        "out": FILE,
+        "names": Mapping[int, str] | None,
+        "format": Literal["nifti", "dicom_seg"],
+        "save_probabilities": bool,
+        "page": bool,
+        "again": bool,
+        "keep_support": bool,
+        "options": _options(),
+        "geometry": TrainingGeometry | None,
+        "intensity": Intensity | None,
+    }
+
+
+def app() -> Kinds:
+    """Of gmrd-app."""
+    return {
+        "ckpt_path": str | None,
+        "allow": PACKAGES,
+        "host": str,
+        "port": Annotated[int, Within(0, 65535)],
+        "max_megabytes": Positive,
+        "options": _options(),
+    }
+
+
+def cache() -> Kinds:
+    """Of gmrd-cache."""
+    return {"delete": bool}
+
+
+def prepare() -> Kinds:
+    """Of gmrd-prepare."""
+    return {"data": _data(), "source": str, "root": str, "n_jobs": Workers}
+
+
+def inspect() -> Kinds:
+    """Of gmrd-inspect."""
+    return {"data": _data(), "sheet": str | None, "n_jobs": Workers}
+
+
+def supervoxels() -> Kinds:
+    """Of gmrd-supervoxels."""
+    return {
+        "data": _data(),
+        "workers": {
+            "backend": Literal["loky", "threading", "multiprocessing", "sequential", "dask"],
+            "n_jobs": Workers,
+            "scheduler": str | None,
+        },
+        "images": str | None,
+        "image_pattern": str,
+        "out": str | None,
+        "out_pattern": str,
+        "min_size": Count | None,
+        "scale": NonNegative | None,
+        "sigma": NonNegative | None,
+        "overwrite": bool,
+        "overlays": str | None,
+    }
+
+
+def convert() -> Kinds:
+    """Of gmrd-convert."""
+    return {
+        "model": MODULE,
+        "source": str,
+        "allow": PACKAGES,
+        "out": str,
+        "to": Literal["gmrd", "public"],
+        "seed": Seed,
+    }
+
+
+def export() -> Kinds:
+    """Of gmrd-export."""
+    return {
+        "ckpt_path": str,
+        "allow": PACKAGES,
+        "format": Literal["checkpoint", "torch", "onnx"],
+        "out": str,
+    }
+
+
+def dashboard() -> Kinds:
+    """Of gmrd-dashboard."""
+    return {"entity": str | None, "project": str, "name": str, "organs": Sequence[str]}
+
+
+DECLARED: Mapping[str, Callable[[], Kinds]] = {
+    made.__name__: made
+    for made in (
+        train, crossval, demo, evaluate, predict, app, cache, prepare, inspect, supervoxels,
+        convert, export, dashboard,
+    )
+}  # fmt: skip
+"""A table for each command, made when it is asked for: its imports are slow."""

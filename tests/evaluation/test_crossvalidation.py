@@ -17,6 +17,8 @@ from gmrd.evaluation.crossvalidation import Cell, cross_validate, find_runs
 from gmrd.evaluation.report import cases_figure, panel, ranked, write_page
 from gmrd.evaluation.scores import read_scores
 from gmrd.evaluation.tables import cell_text, markdown, write_tables
+from gmrd.training.remember import deciding
+from helpers.commands import composed
 from helpers.runs import SETTING_2, scored, write_run
 
 
@@ -126,6 +128,32 @@ def test_a_table_is_of_one_kind_of_training_and_of_one_way_to_score(
     }  # fmt: skip
     write_run(tmp_path / "a", [scored("liver", "1", 0.8)], **kind)
     write_run(tmp_path / "b", [scored("liver", "2", 0.8)], **(kind | other), fold=1)
+    with pytest.raises(InputError, match=message):
+        cross_validate(find_runs(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (("~data.joined",), r"data\.joined"),
+        (("data.joined.sabs.exclude=[1]",), r"data\.joined\.sabs\.exclude=\[1\]"),
+        (
+            ("data.joined.sabs.supervoxels.min_size=9",),
+            r"data\.joined\.sabs\.supervoxels\.min_size",
+        ),
+    ],
+)
+def test_a_table_does_not_mix_joined_data_sets(
+    tmp_path: Path, other: tuple[str, ...], message: str
+) -> None:
+    """All are trained on CHAOST2 by name; what was joined to it stands in the settings alone."""
+    for fold, overrides in enumerate([(), other]):
+        joined = ("data=chaost2_with_sabs", "data.root=mri", "data.joined.sabs.root=ct")
+        training = deciding(composed("train", *joined, *overrides))
+        write_run(
+            tmp_path / str(fold), [scored("liver", str(fold), 0.8)],
+            training=training, n_folds=2, fold=fold,
+        )  # fmt: skip
     with pytest.raises(InputError, match=message):
         cross_validate(find_runs(tmp_path))
 

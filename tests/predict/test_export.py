@@ -69,3 +69,17 @@ def test_a_lean_checkpoint_predicts_nearly_the_same(checkpoint: Path, tmp_path: 
         )
     with pytest.raises(InputError, match="no checkpoint"):
         shrink(tmp_path / "absent.ckpt", lean)
+
+
+@pytest.mark.parametrize("pretrained", [{}, {"pretrained": "imagenet"}], ids=["unnamed", "named"])
+def test_a_lean_checkpoint_needs_no_pretrained_weights(
+    checkpoint: Path, tmp_path: Path, pretrained: dict[str, str]
+) -> None:
+    """A network of one's own may not take the setting, so it must not be added either."""
+    trained, lean = tmp_path / "trained.ckpt", tmp_path / "lean.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
+    content["hyper_parameters"]["network"] |= pretrained
+    torch.save(content, trained)
+    shrink(trained, lean)
+    network = torch.load(lean, weights_only=True)["hyper_parameters"]["network"]
+    assert network == {**content["hyper_parameters"]["network"], **dict.fromkeys(pretrained)}

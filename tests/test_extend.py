@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from gmrd.checkpoint.load import load_module
 from gmrd.components import VARIABLE, allowing, build, locate, refuse_foreign
 from gmrd.errors import InputError
-from gmrd.module import GMRDModule, load_module
+from gmrd.module import GMRDModule
 from gmrd.training.resume import checkpoint_to_resume
 from helpers.commands import RunHere
 

@@ -11,8 +11,9 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
+from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
-from gmrd.module import GMRDModule, load_module
+from gmrd.module import GMRDModule
 from gmrd.types import Episode
 
 SIZE = 32

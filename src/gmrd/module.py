@@ -1,10 +1,8 @@
-"""The LightningModule: one training step, its optimiser, and what a checkpoint remembers."""
+"""The LightningModule: the network, its loss, one training step and its optimiser."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -16,8 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
-from gmrd.components import build, is_trusted, locate, name_of, refuse_foreign, targets
-from gmrd.errors import InputError
+from gmrd.components import build, is_trusted, name_of, targets
 from gmrd.metrics import EpisodeMetrics
 from gmrd.nn import GMRD
 from gmrd.types import Episode
@@ -56,8 +53,9 @@ class GMRDModule(LightningModule):
         metrics: further ones by name, each with a ``_target_`` that names a torchmetrics class.
         seed: together with the step and the rank it decides dropout and the random fill, so a
             resumed training draws what an uninterrupted one would have drawn.
-        scans: what a checkpoint remembers of its training, a plain
-            :class:`gmrd.record.TrainingRecord`; prediction brings new scans to its geometry.
+        scans: what a checkpoint remembers of its training, the plain data of a
+            :class:`gmrd.checkpoint.record.TrainingRecord`; prediction brings new scans to its
+            geometry.
         _target_: the module's own class, as its checkpoint names it; the module writes it.
     """
 
@@ -203,86 +201,3 @@ def _built(metrics: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Metric]
         name: build(f"model.metrics.{name}", settings, kind)
         for name, settings in (metrics or {}).items()
     }
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What training wrote, reading plain data and tensors only.
-
-    Raises:
-        InputError: the file is missing, is no checkpoint of this package, or holds anything
-            but tensors and plain data.
-    """
-    if not path.is_file():
-        raise InputError(f"no checkpoint at {path}: set ckpt_path to a .ckpt that training wrote")
-    _refuse_changed_bits(path)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            f"{path} is not a checkpoint that can be read safely ({error.__class__.__name__}): "
-            "it is damaged or holds more than tensors and plain data"
-        ) from error
-    if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= set(
-        checkpoint
-    ):
-        raise InputError(
-            f"{path} is not a gmrd checkpoint: for weights of the public research code, run "
-            f"gmrd-convert source={path} out=gmrd.ckpt first"
-        )
-    if not all(isinstance(checkpoint[key], Mapping) for key in ("hyper_parameters", "state_dict")):
-        raise InputError(f"{path} has no hyper-parameters or weights by name: it is damaged")
-    return checkpoint
-
-
-def _refuse_changed_bits(path: Path) -> None:
-    """Check the CRC-32 that torch writes with every record; torch itself does not when it reads."""
-    try:
-        with zipfile.ZipFile(path) as records:
-            damaged = records.testzip()
-    except Exception:  # not torch's format: whether it can be read is for torch to say
-        return
-    if damaged is not None:
-        raise InputError(f"{path} is damaged: {damaged} fails its checksum. Copy it again")
-
-
-def _refuse_nan(path: Path, state: Mapping[str, Any]) -> None:
-    for name, value in state.items():
-        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
-            raise InputError(
-                f"{path}: the weights {name} are not all finite: the training failed, or the file "
-                "is damaged. Take an earlier checkpoint"
-            )
-
-
-def steps_of(ckpt_path: Path) -> int | None:
-    """How many steps a checkpoint was trained for; None if it does not tell."""
-    steps = read_checkpoint(ckpt_path).get("global_step")
-    return None if steps is None else int(steps)
-
-
-def load_module(ckpt_path: str | Path) -> GMRDModule:
-    """Rebuild a trained module from a checkpoint.
-
-    A checkpoint that names classes of another package is refused unless that package is allowed:
-    ``with gmrd.components.allowing(["package"])``, or ``GMRD_ALLOW=package``.
-
-    Raises:
-        InputError: the checkpoint cannot be read, or not be used.
-    """
-    path = Path(ckpt_path)
-    checkpoint = read_checkpoint(path)
-    settings = checkpoint["hyper_parameters"]
-    refuse_foreign(settings, path)
-    try:
-        cls = locate("model", settings.get(TARGET, name_of(GMRDModule)), GMRDModule)
-        module: GMRDModule = cls.rebuilt(settings)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} has hyper-parameters that this version of gmrd cannot use: {error}"
-        ) from error
-    _refuse_nan(path, checkpoint["state_dict"])
-    try:
-        module.load_state_dict(checkpoint["state_dict"])
-    except (AttributeError, RuntimeError, TypeError) as error:
-        raise InputError(f"{path} does not fit the network it describes: {error}") from error
-    return module

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gmrd.module import GMRDModule, load_module
+from gmrd.checkpoint.load import load_module
+from gmrd.module import GMRDModule
 from gmrd.nn import GMRD
 from gmrd.nn.research_format import to_public
 

@@ -18,8 +18,8 @@ from hydra import compose, initialize_config_module
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf, open_dict
 
+from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
-from gmrd.module import load_module
 from helpers.commands import SIGNALLED, Command, Train, environment
 
 QUIET = ("evaluate=false", "~callbacks.pictures", "trainer.limit_val_batches=0", "logger=csv")

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torchvision.models import resnet18
 
+from gmrd.checkpoint.record import TrainingRecord
 from gmrd.evaluation.fold import _untrained
 from gmrd.module import GMRDModule
-from gmrd.record import TrainingRecord
 
 RECORD = TrainingRecord(
     name="phantom", orientation="LAS", spacing=(6.0, 1.5, 1.5), slice_shape=(64, 64)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
-from gmrd.module import load_module
 from gmrd.predict.export import QueryPath, _agreed, shrink
 
 

@@ -62,7 +62,7 @@ def test_what_fits_is_taken(value: Any, kind: Any, found: Any) -> None:
         (1.0, Literal[1, 2, 3], "k=1.0: expected one of 1, 2, 3"),
         (5, Sequence[int], 'k=5: expected a list, each entry a whole number, such as "k=[5]"'),
         ([1, "x"], Sequence[int] | None, "k[1]=x: expected a whole number"),
-        ([1], tuple[float, float], "k=[1]: expected a list of 2 entries, each a number"),
+        ([1], tuple[float, float], "k=[1]: expected a list of 2 entries, each entry a number"),
         (2024, str, "k=2024: expected text: quote it, \"k='2024'\""),
         ("LAX", Orientation, "k=LAX: expected three axis codes such as LAS"),
         ({"x": "liver"}, Mapping[int, str] | None, "k, name=x: expected a whole number"),

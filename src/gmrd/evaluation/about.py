@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from gmrd.checkpoint.record import TrainingRecord, record_of
 from gmrd.data.split import Split
 from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.module import GMRDModule
-from gmrd.record import TrainingRecord
 
 
 def about(
@@ -59,16 +57,6 @@ def decided_by(module: GMRDModule, split: Split) -> dict[str, object]:
         "training": dict(record.settings) if record else {},
         "scored": scored,
     }
-
-
-def record_of(module: GMRDModule) -> TrainingRecord | None:
-    """What the module's checkpoint remembers of its training; None if nothing.
-
-    Raises:
-        InputError: an entry is not what it should be.
-    """
-    plain: Any = module.hparams.get("scans")
-    return TrainingRecord.from_plain(plain)
 
 
 def steps_taken(

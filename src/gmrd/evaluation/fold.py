@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from gmrd.checkpoint.record import record_of
 from gmrd.data.split import EvaluationCase, Split
 from gmrd.errors import InputError
-from gmrd.evaluation.about import about, decided_by, record_of, steps_taken
+from gmrd.evaluation.about import about, decided_by, steps_taken
 from gmrd.evaluation.evaluator import (
     Evaluator,
     Probabilities,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gmrd.checkpoint.record import TrainingRecord
 from gmrd.data.split import Split
 from gmrd.errors import InputError
-from gmrd.record import TrainingRecord
 
 
 def refuse_what_was_seen(ckpt_path: str, record: TrainingRecord | None, split: Split) -> None:

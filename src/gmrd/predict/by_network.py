@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Bool, Float32, Int
 from scipy.ndimage import gaussian_filter1d
 
+from gmrd.checkpoint.load import load_module
 from gmrd.data.protocol import support_slices
 from gmrd.data.volume import standardise
 from gmrd.inference import Chunk, Segmenter
 from gmrd.inference import segment as segment_slices
 from gmrd.io.scan import Scan
-from gmrd.module import GMRDModule, load_module
+from gmrd.module import GMRDModule
 from gmrd.predict.geometry import Grid, TrainingGeometry
-from gmrd.predict.heights import Alignment, align_heights, nearest_slices, within_extent
+from gmrd.predict.heights import HeightAlignment, align_heights, nearest_slices, within_extent
 from gmrd.predict.intensity import Intensity
 from gmrd.predict.options import Options
 from gmrd.predict.support import Support
@@ -92,7 +93,7 @@ class NetworkMethod:
             gaussian_filter1d(probability, self.options.smoothing, axis=0, mode="nearest")
         )
 
-    def _chunks(self, value: int, alignments: Sequence[Alignment]) -> Iterator[Chunk]:
+    def _chunks(self, value: int, alignments: Sequence[HeightAlignment]) -> Iterator[Chunk]:
         """Query slices grouped by the annotated slices (one of each support) that explain them."""
         paired = list(zip(self.supports, alignments, strict=True))
         nearest = [
@@ -115,7 +116,7 @@ class NetworkMethod:
             )
 
     def _searched(
-        self, value: int, paired: Sequence[tuple[Support, Alignment]]
+        self, value: int, paired: Sequence[tuple[Support, HeightAlignment]]
     ) -> Bool[np.ndarray, " z"]:
         """Query slices where a support lets the organ be expected."""
         if self.options.extent == "all":

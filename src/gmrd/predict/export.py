@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
-from gmrd.module import load_module
 from gmrd.nn.network import GMRD, SupportDescriptors
 
 TOLERANCE = 1e-4

@@ -26,7 +26,7 @@ CENTRE_PREFERENCE = 5e-4
 
 
 @dataclass(frozen=True)
-class Alignment:
+class HeightAlignment:
     """Where a query's slices lie along a support.
 
     Attributes:
@@ -43,14 +43,14 @@ def align_heights(
     support: Float32[np.ndarray, "zs h w"],
     query_step: float,
     support_step: float,
-) -> Alignment:
+) -> HeightAlignment:
     """Lay a query along a support; slices of both are the training's, a step in mm apart."""
     alike = similarities(query, support)
     own = np.arange(len(query)) * query_step
     centred = ((len(support) - 1) * support_step - own[-1]) / 2
     longer = max(len(query) * query_step, len(support) * support_step)
     overlap = LEAST_OVERLAP * min(len(query) * query_step, len(support) * support_step)
-    best, best_score = Alignment(own + centred, 0.0), -np.inf
+    best, best_score = HeightAlignment(own + centred, 0.0), -np.inf
     for offset in np.arange(-longer, longer, support_step / 2):
         at = (own + centred + offset) / support_step
         inside = (at > -0.5) & (at < len(support) - 0.5)
@@ -59,7 +59,7 @@ def align_heights(
         similarity = float(_interpolated(alike, at)[inside].mean())
         score = similarity - CENTRE_PREFERENCE * abs(offset)
         if score > best_score:
-            best, best_score = Alignment(own + centred + offset, similarity), score
+            best, best_score = HeightAlignment(own + centred + offset, similarity), score
     return best
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gmrd.checkpoint.record import TrainingRecord
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.intensity import Intensity
-from gmrd.record import TrainingRecord
 
 
 @dataclass(frozen=True)

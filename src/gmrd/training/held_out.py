@@ -9,12 +9,13 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from gmrd.checkpoint.file import read_checkpoint
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.split import Split
 from gmrd.errors import InputError
 from gmrd.evaluation.fold import evaluator_of, score_fold
 from gmrd.evaluation.settings import EvaluationSettings
-from gmrd.module import GMRDModule, read_checkpoint
+from gmrd.module import GMRDModule
 from gmrd.training.tracking import CaseRecorder, close, record_checkpoints, record_run
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gmrd.checkpoint.record import Plain, TrainingRecord
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.scan_record import geometry_of
 from gmrd.module import GMRDModule
-from gmrd.record import Plain, TrainingRecord
 
 TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "precision")
 """Settings of the trainer that decide what is learned."""
 
-PLACE = frozenset({"fold", "setting", "group", "seed"})
+OWN_ENTRY = frozenset({"fold", "setting", "group", "seed"})
 """Settings that the record has an entry of its own for."""
 
 ELSEWHERE = frozenset(
@@ -83,7 +83,7 @@ def deciding(cfg: DictConfig) -> dict[str, Plain]:
     return {
         key: value
         for key, value in _flat(chosen)
-        if key.rsplit(".", 1)[-1] not in PLACE | ELSEWHERE
+        if key.rsplit(".", 1)[-1] not in OWN_ENTRY | ELSEWHERE
     }
 
 

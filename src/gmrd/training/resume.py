@@ -8,10 +8,11 @@ from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from gmrd.checkpoint.file import read_checkpoint
+from gmrd.checkpoint.record import TrainingRecord
 from gmrd.components import name_of
 from gmrd.errors import InputError
-from gmrd.module import GMRDModule, read_checkpoint
-from gmrd.record import TrainingRecord
+from gmrd.module import GMRDModule
 from gmrd.values.arguments import TARGET
 
 SAME = (

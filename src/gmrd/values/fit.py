@@ -64,7 +64,8 @@ def expected(kind: Any) -> str:
     if origin in LISTS:
         return "a list" + (f", each entry {expected(inner[0])}" if _is_known(inner[0]) else "")
     if origin is tuple:
-        return f"a list of {len(inner)} entries, each {expected(inner[0])}"
+        length = "" if inner[-1] is Ellipsis else f" of {len(inner)} entries"
+        return f"a list{length}, each entry {expected(inner[0])}"
     return "a mapping"
 
 

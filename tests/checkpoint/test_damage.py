@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gmrd.checkpoint.file import read_checkpoint
+from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
-from gmrd.module import load_module, read_checkpoint
 from helpers.commands import RunHere
 
 

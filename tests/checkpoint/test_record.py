@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from gmrd.checkpoint.record import TrainingRecord
 from gmrd.errors import InputError
-from gmrd.record import TrainingRecord
 
 OLDEST = {
     "name": "phantom", "orientation": "LPS", "spacing": [7.7, 2.5, 2.5],
@@ -48,16 +48,17 @@ def test_what_an_older_checkpoint_does_not_tell_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spacing": [1.0, 2.0]}, r"has spacing=\[1.0, 2.0\], not 3 entries"),
-        ({"spacing": [1.0, 2.0, 0.0]}, "not a number above 0"),
-        ({"orientation": "LAX"}, "orientation=LAX, not three axis codes"),
-        ({"orientation": "LRS"}, "not three axis codes"),
-        ({"fold": "0"}, "fold=0, not a whole number"),
-        ({"seed": True}, "seed=True, not a whole number"),
-        ({"cases": "1 2"}, "cases=1 2, not any number of entries in a list"),
-        ({"name": None}, "name=None, not a text"),
-        ({"settings": None}, "settings=None, not names with a value each"),
-        ({"colour": "red"}, "an unknown entry colour=red"),
+        ({"spacing": [1.0, 2.0]}, r"spacing=\[1.0, 2.0\]: expected a list of 3 entries, each"),
+        ({"spacing": [1.0, 2.0, 0.0]}, r"spacing\[2\]=0.0: expected a number above 0"),
+        ({"slice_shape": [256, 0]}, r"slice_shape\[1\]=0: expected a whole number, 1 or more"),
+        ({"orientation": "LAX"}, "orientation=LAX: expected three axis codes"),
+        ({"orientation": "LRS"}, "orientation=LRS: expected three axis codes"),
+        ({"fold": "0"}, "fold=0: expected a whole number"),
+        ({"seed": True}, "seed=True: expected a whole number"),
+        ({"cases": "1 2"}, "cases=1 2: expected a list, each entry text"),
+        ({"name": None}, "name=null: expected text"),
+        ({"settings": None}, "settings=null: expected a mapping"),
+        ({"colour": "red"}, "colour is not a setting"),
     ],
 )
 def test_what_it_cannot_be_is_named_with_the_remedy(change: dict[str, Any], message: str) -> None:
@@ -66,5 +67,5 @@ def test_what_it_cannot_be_is_named_with_the_remedy(change: dict[str, Any], mess
 
 
 def test_what_it_must_have_is_named() -> None:
-    with pytest.raises(InputError, match="has no spacing"):
+    with pytest.raises(InputError, match="spacing is missing"):
         TrainingRecord.from_plain({k: v for k, v in OLDEST.items() if k != "spacing"})

@@ -1,0 +1,100 @@
+"""What a checkpoint remembers of its training: one record, plain data in the file, typed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gmrd.errors import InputError
+from gmrd.module import GMRDModule
+from gmrd.values.fit import fitted
+from gmrd.values.kinds import Count, Orientation, Positive
+
+Plain = str | int | float | bool | None | list[Any]
+"""A setting as YAML and JSON know it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """Geometry and intensities of the training volumes, what was held out, and how it was trained.
+
+    What an older or converted checkpoint does not tell is None or empty.
+
+    Attributes:
+        name: of the data set.
+        orientation: of the volumes, nibabel's axis codes of (x, y, z), such as ``LAS``.
+        spacing: voxel size (z, y, x) in mm.
+        slice_shape: rows and columns of a slice.
+        window: values that preparation clipped a CT to, in Hounsfield units.
+        clip_percentile: percentile that preparation clipped an MRI's brightest voxels to.
+        cases: ids of the cases that were trained on.
+        joined: the same of each further data set, by its name.
+        fold: the fold that was held out.
+        setting: 1, or 2 where slices of the tested organs were left out.
+        group: number of the group of organs that Setting 2 left out.
+        seed: of the draws.
+        variant: of the method: ``paper`` or ``head``.
+        pretrained: weights that training began from; None for random ones.
+        max_steps: steps that the training was to take.
+        settings: all else that decides what is learned, by its key in the configuration.
+        versions: of the packages that trained, by name.
+    """
+
+    name: str
+    orientation: Orientation
+    spacing: tuple[Positive, Positive, Positive]
+    slice_shape: tuple[Count, Count]
+    window: tuple[float, float] | None = None
+    clip_percentile: float | None = None
+    cases: tuple[str, ...] | None = None
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fold: int | None = None
+    setting: int | None = None
+    group: int | None = None
+    seed: int | None = None
+    variant: str | None = None
+    pretrained: str | None = None
+    max_steps: int | None = None
+    settings: Mapping[str, Plain] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any] | None) -> TrainingRecord | None:
+        """Read and check a checkpoint's entry; None where the checkpoint has none.
+
+        Raises:
+            InputError: an entry is missing, unknown or of the wrong kind.
+        """
+        if not plain:
+            return None
+        try:
+            record: TrainingRecord = fitted("", plain, cls)
+        except InputError as error:
+            raise InputError(
+                f"the checkpoint's record of its training cannot be used: {error}. The file was "
+                "edited, or written by another version of gmrd; train again with this one"
+            ) from error
+        return record
+
+    def to_plain(self) -> dict[str, Any]:
+        """Dictionaries, lists, texts and numbers alone, as ``weights_only=True`` reads them."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+
+def record_of(module: GMRDModule) -> TrainingRecord | None:
+    """What the module's checkpoint remembers of its training; None if nothing.
+
+    Raises:
+        InputError: an entry is not what it should be.
+    """
+    plain: Any = module.hparams.get("scans")
+    return TrainingRecord.from_plain(plain)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _plain(entry) for name, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -90,10 +90,11 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": TRAINED | PICTURES | {"data"},
     "training": TRAINED | PICTURES | {"data", "evaluation"},
     "predict": TRAINED | PICTURES | {"data", "matching"},
+    "viewer": {"predict", "matching", "io", "viz"},
     "cli": TRAINED
     | PICTURES
     | {"data", "supervoxels", "matching", "evaluation", "training", "predict"},
-    "__init__": {"predict"},  # segment(), the package's one function
+    "__init__": {"predict", "io"},  # what `import gmrd` gives
 }
 """Rooms of the package by name: a folder, or a module at the top."""
 

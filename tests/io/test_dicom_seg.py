@@ -103,7 +103,30 @@ def test_other_scans_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         check_writable(Scan("b", ball(1)[0], affine(), slices=()))
 
 
-def test_a_series_without_a_study_is_refused(series: Scan, labels: np.ndarray) -> None:
-    del series.slices[0].StudyInstanceUID
-    with pytest.raises(InputError, match="no DICOM segmentation can refer to this series"):
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID"])
+@pytest.mark.parametrize("how", ["blank", "missing"])
+def test_a_series_without_identifiers_is_refused(
+    series: Scan, labels: np.ndarray, keyword: str, how: str
+) -> None:
+    delattr(series.slices[0], keyword)
+    if how == "blank":
+        setattr(series.slices[0], keyword, "")
+    with pytest.raises(InputError, match=f"nothing can refer .* {keyword} is missing or blank"):
         write_segmentation(Path("seg.dcm"), series, labels, NAMES)
+
+
+def test_an_anonymised_series_can_be_referred_to(
+    series: Scan, labels: np.ndarray, tmp_path: Path
+) -> None:
+    """Blank or missing classes come from the file's head, or from the modality; and back."""
+    for number, header in enumerate(series.slices):
+        header.SOPClassUID = ""
+        if number % 3 == 0:
+            del header.SOPClassUID, header.file_meta.MediaStorageSOPClassUID
+        header.Modality = "CT" if number % 3 == 0 else ""
+    seg = pydicom.dcmread(write_segmentation(tmp_path / "seg.dcm", series, labels, NAMES))
+    referred = {
+        item.ReferencedSOPClassUID
+        for item in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    }
+    assert referred == {pydicom.uid.CTImageStorage}

@@ -12,7 +12,17 @@ import re
 from collections.abc import Iterator, Sequence
 
 PATHS = {
-    *("query", "support.image", "support.label", "out", "root", "source", "ckpt_path", "images"),
+    *(
+        "folder",
+        "query",
+        "support.image",
+        "support.label",
+        "out",
+        "root",
+        "source",
+        "ckpt_path",
+        "images",
+    ),
     *("overlays", "sheet", "collect", "image_pattern", "out_pattern", "cache_dir"),
     *("hydra.run.dir", "hydra.sweep.dir", "data.images", "data.labels", "data.pseudo_labels"),
     *("data.preparation.images", "data.preparation.labels"),

@@ -116,25 +116,27 @@ def evaluate() -> Kinds:
 
 def predict() -> Kinds:
     """Of gmrd-predict."""
-    from gmrd.predict.geometry import TrainingGeometry
-    from gmrd.predict.intensity import Intensity
+    from gmrd.predict.settings import Settings
 
     scans = FILE | Sequence[FILE]
-    return {
-        "ckpt_path": str | None,
+    return get_type_hints(Settings, include_extras=True) | {
         "allow": PACKAGES,
         "support": {"image": scans, "label": scans},
         "query": scans,
         "out": FILE,
-        "names": Mapping[int, str] | None,
-        "format": Literal["nifti", "dicom_seg"],
-        "save_probabilities": bool,
-        "page": bool,
         "again": bool,
-        "keep_support": bool,
-        "options": _options(),
-        "geometry": TrainingGeometry | None,
-        "intensity": Intensity | None,
+    }
+
+
+def project() -> Kinds:
+    """Of gmrd-project."""
+    scans = FILE | Sequence[FILE] | None
+    return predict() | {
+        "folder": FILE,
+        "run": bool,
+        "support": {"image": scans, "label": scans},
+        "query": scans,
+        "out": FILE | None,
     }
 
 
@@ -216,8 +218,8 @@ def dashboard() -> Kinds:
 DECLARED: Mapping[str, Callable[[], Kinds]] = {
     made.__name__: made
     for made in (
-        train, crossval, demo, evaluate, predict, app, cache, prepare, inspect, supervoxels,
-        convert, export, dashboard,
+        train, crossval, demo, evaluate, predict, project, app, cache, prepare, inspect,
+        supervoxels, convert, export, dashboard,
     )
 }  # fmt: skip
 """A table for each command, made when it is asked for: its imports are slow."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +18,11 @@ from gmrd.cli.refusals import defect, sentence
 from gmrd.errors import InputError
 
 if TYPE_CHECKING:
-    from gmrd.io.scan import Scan
-    from gmrd.predict.batch import Batch, Step
-    from gmrd.predict.inputs import Query
-    from gmrd.predict.result import Segmentation
-    from gmrd.predict.segmentation import Predictor
+    from gmrd.predict.batch import Step
 
 console = Console()
 
 
-FORMATS = {"nifti": ".nii.gz", "dicom_seg": ".dcm"}
 MOST_ROWS = 20
 """Of the table at the end; the index has all."""
 
@@ -41,13 +33,24 @@ def main(cfg: DictConfig) -> None:
     from gmrd.io.atomic import writable_folder
     from gmrd.predict.index import advice, write_index
     from gmrd.predict.inputs import find_queries
+    from gmrd.predict.settings import Settings
 
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    settings = Settings.of(fitted_keys("predict", cfg))
     pairs = support_pairs(cfg.support)
     supports = [file for pair in pairs for file in pair]
-    queries = find_queries(_listed(cfg.query), exclude=[*supports, str(cfg.out)])
+    queries = find_queries(listed(cfg.query), exclude=[*supports, str(cfg.out)])
     out = writable_folder(Path(str(cfg.out)))
     with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
-        records = run(batch(cfg, pairs, bar), queries, bar)
+        batch = settings.batch(
+            pairs,
+            out,
+            progress=Steps(bar),
+            about={"settings": plain},
+            again=cfg.again,
+            explain=explained,
+        )
+        records = run(batch.run(queries), bar, alone=len(queries) == 1)
     write_index(out / "index.html", records)
     if len(queries) > 1:
         console.print(end_table(records))
@@ -59,65 +62,28 @@ def main(cfg: DictConfig) -> None:
         raise SystemExit(1)
 
 
-def batch(cfg: DictConfig, pairs: Sequence[tuple[str, str]], bar: Progress) -> Batch:
-    """The run that the configuration describes; supports are read when the first scan is due."""
-    from gmrd.io.dicom_seg import check_writable
-    from gmrd.predict.batch import Batch
-    from gmrd.predict.outputs import write_outputs
-    from gmrd.predict.segmentation import UNTRAINED
-
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(settings, dict)
-
-    @cache
-    def predictor() -> Callable[[Scan], Segmentation]:
-        made = _predictor(cfg, pairs, Steps(bar))
-
-        def segment(scan: Scan) -> Segmentation:
-            if cfg.format == "dicom_seg":
-                check_writable(scan)
-            return made(scan)
-
-        return segment
-
-    return Batch(
-        out=Path(str(cfg.out)),
-        predictor=predictor,
-        write=partial(
-            write_outputs,
-            folder=Path(str(cfg.out)),
-            ending=FORMATS[cfg.format],
-            probabilities=cfg.save_probabilities,
-            page=cfg.page,
-        ),
-        key=_key(settings, pairs),
-        about={
-            "checkpoint": cfg.ckpt_path or UNTRAINED,
-            "support": [[str(image), str(label)] for image, label in pairs],
-            "settings": settings,
-        },
-        again=cfg.again,
-        explain=lambda error: sentence(error) or defect(error),
-    )
+def explained(error: Exception) -> str:
+    """What is said of a scan's error."""
+    return sentence(error) or defect(error)
 
 
-def run(batch: Batch, queries: Sequence[Query], bar: Progress) -> list[dict[str, Any]]:
-    """Segment all, and say of each what was found.
+def run(steps: Iterable[Step], bar: Progress, *, alone: bool = False) -> list[dict[str, Any]]:
+    """Do all steps, and say of each scan what was found.
 
     Raises:
-        InputError: the only scan failed.
+        InputError: the scan is ``alone`` and failed.
     """
-    task = bar.add_task("Scans", total=len(queries))
+    task = bar.add_task("Scans", total=None)
     records = []
-    for step in batch.run(queries):
-        if len(queries) > 1:
+    for step in steps:
+        if not alone:
             console.print(line(step), highlight=False, soft_wrap=True)
         elif step.record["status"] == "failed":
             raise InputError(step.record["error"])
         else:
             show_one(step.record)
         records.append(step.record)
-        bar.advance(task)
+        bar.update(task, total=step.total, completed=step.number)
     return records
 
 
@@ -169,22 +135,9 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
-def _key(settings: dict[Any, Any], pairs: Sequence[tuple[str, str]]) -> str:
-    """Of all that a result depends on beside the scan."""
-    from gmrd.io.digest import digest
-    from gmrd.predict.store import code_digest
-
-    files = [file for pair in pairs for file in pair]
-    if settings["ckpt_path"]:
-        files.append(settings["ckpt_path"])
-    own = ("names", "format", "save_probabilities", "page", "options", "geometry", "intensity")
-    facts = [code_digest(), [digest(file) for file in files], {k: settings[k] for k in own}]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:20]
-
-
 def support_pairs(support: DictConfig) -> list[tuple[str, str]]:
     """The K pairs of scan and label that the configuration names."""
-    images, labels = _listed(support.image), _listed(support.label)
+    images, labels = listed(support.image), listed(support.label)
     if len(images) != len(labels):
         raise InputError(
             f"support.image names {len(images)} files and support.label {len(labels)}: every "
@@ -222,22 +175,8 @@ class Steps:
         self.bar.update(self.task, description=step, completed=done, total=total)
 
 
-def _predictor(cfg: DictConfig, pairs: Sequence[tuple[str, str]], steps: Steps) -> Predictor:
-    from gmrd.predict.segmentation import Predictor
-    from gmrd.predict.store import default_store
-
-    given = fitted_keys("predict", cfg)
-    return Predictor(
-        pairs,
-        checkpoint=given["ckpt_path"],
-        names=given["names"],
-        geometry=given["geometry"],
-        intensity=given["intensity"],
-        progress=steps,
-        store=default_store() if cfg.keep_support else None,
-        options=given["options"],
-    )
-
-
-def _listed(value: str | ListConfig) -> list[str]:
+def listed(value: str | ListConfig | None) -> list[str]:
+    """One file or folder or several; none of null."""
+    if value is None:
+        return []
     return [str(v) for v in value] if isinstance(value, ListConfig) else [str(value)]

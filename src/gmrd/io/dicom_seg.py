@@ -10,25 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt
+from jaxtyping import Integer
 
 from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
+from gmrd.io.dicom_reference import referable, refuse_without_series
 from gmrd.io.scan import Scan
 
 SERIES_NUMBER = 1000
 """Of what is written; scanners count from 1."""
-
-MAY_BE_EMPTY = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-)
 
 
 def check_writable(scan: Scan) -> None:
@@ -37,16 +27,12 @@ def check_writable(scan: Scan) -> None:
     Raises:
         InputError: the scan was not read from DICOM, or highdicom is not installed.
     """
-    if scan.slices is None:
-        raise InputError(
-            f"{scan.source or scan.name} is no DICOM series, so no DICOM segmentation can refer to "
-            "it: use format=nifti, or give the folder of the series as the query"
-        )
+    refuse_without_series(scan, "DICOM segmentation")
     _highdicom()
 
 
 def write_segmentation(
-    path: Path, scan: Scan, labels: UInt[np.ndarray, "z y x"], names: Mapping[int, str]
+    path: Path, scan: Scan, labels: Integer[np.ndarray, "z y x"], names: Mapping[int, str]
 ) -> Path:
     """Write label values as the segments 1, 2, … of a SEG object, in the order of ``names``.
 
@@ -68,7 +54,9 @@ def write_segmentation(
             # A map without a single voxel is kept whole; the findings say that it is empty.
             warnings.simplefilter("ignore")
             stored = _segmentation(scan, segments, list(names.values()))
-    except (AttributeError, ValueError) as error:
+    except InputError:
+        raise
+    except (AttributeError, KeyError, ValueError) as error:
         raise InputError(
             f"{scan.source}: no DICOM segmentation can refer to this series ({error}): repair its "
             "headers or use format=nifti"
@@ -81,7 +69,7 @@ def write_segmentation(
 def _segmentation(scan: Scan, segments: np.ndarray, organs: list[str]) -> Any:
     hd, release = _highdicom(), version("gmrd")
     return hd.seg.Segmentation(
-        source_images=[_completed(header, scan.spacing[0]) for header in scan.slices or ()],
+        source_images=referable(scan),
         pixel_array=segments,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
@@ -97,17 +85,6 @@ def _segmentation(scan: Scan, segments: np.ndarray, organs: list[str]) -> Any:
         device_serial_number="none",
         series_description="gmrd: for research only",
     )
-
-
-def _completed(header: Any, step: float) -> Any:
-    """A header with what DICOM wants to be there, though empty, and anonymisers remove."""
-    copied = header.copy()
-    if not copied.get("SliceThickness"):
-        copied.SliceThickness = step
-    for keyword in MAY_BE_EMPTY:
-        if keyword not in copied:
-            setattr(copied, keyword, None)
-    return copied
 
 
 def _description(hd: Any, number: int, organ: str, release: str) -> Any:

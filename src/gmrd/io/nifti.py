@@ -14,7 +14,7 @@ from jaxtyping import Float, Num
 
 from gmrd.errors import InputError
 from gmrd.io.affine import refuse_unplaceable, spacing_of
-from gmrd.io.formats import GZIP
+from gmrd.io.formats import GZIP, check_size
 from gmrd.io.names import stem
 from gmrd.io.nifti_header import MAX_TRAILING, check_nifti
 from gmrd.io.scan import Scan
@@ -67,6 +67,25 @@ def read_nifti(path: Path, dtype: VoxelType) -> Scan:
     )
 
 
+def scan_of_image(image: Any, dtype: VoxelType) -> Scan:
+    """An image that nibabel holds, as a scan; its header is passed on if it is one of NIfTI.
+
+    Raises:
+        InputError: it is no volume, lies nowhere, or a voxel is refused.
+    """
+    source = Path(image.get_filename() or "an image of nibabel")
+    check_size(source, image.shape)
+    shape, header = tuple(image.shape), image.header
+    return Scan(
+        name=stem(source) if image.get_filename() else "scan",
+        image=_voxels(source, image, dtype),
+        affine=_affine(source, image),
+        header=header if isinstance(header, nib.Nifti1Header) else None,
+        stored_shape=shape if len(shape) != 3 else None,
+        source=str(source),
+    )
+
+
 def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
@@ -75,7 +94,8 @@ def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
 
 def _affine(path: Path, image: Any) -> Float[np.ndarray, "4 4"]:
     affine = np.array(image.affine, dtype=np.float64)
-    unit = image.header.get_xyzt_units()[0]
+    known = isinstance(image.header, nib.Nifti1Header)  # NIfTI-2's is one, too
+    unit = image.header.get_xyzt_units()[0] if known else "mm"
     affine[:3] *= MM_PER_UNIT[unit]
     refuse_unplaceable(path, affine)
     if MM_PER_UNIT[unit] != 1 and max(spacing_of(affine)) > MAX_CONVERTED_MM:

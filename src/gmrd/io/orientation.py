@@ -25,6 +25,15 @@ def reorient(
     return turned(volume, _turn(affine, orientation))
 
 
+def restore(
+    volume: Shaped[np.ndarray, "zo yo xo"], affine: Float[np.ndarray, "4 4"], orientation: str
+) -> Shaped[np.ndarray, "z y x"]:
+    """Undo :func:`reorient`: the array on the voxels of the volume that the affine is of."""
+    start = nib.orientations.axcodes2ornt(orientation)
+    back = nib.orientations.ornt_transform(start, nib.io_orientation(affine))
+    return turned(volume, np.asarray(back))
+
+
 def reoriented_spacing(
     affine: Float[np.ndarray, "4 4"], orientation: str
 ) -> tuple[float, float, float]:

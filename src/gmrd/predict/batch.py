@@ -110,7 +110,7 @@ class Batch:
             if query.listed and looks_like_labels(scan.image):
                 return {"status": "passed_over", "error": "it is a label map"}
             found = segment(replace(scan, name=name))
-            return self.write(found) | {"source": query.source, "status": "done"}
+            return {"status": "done"} | self.write(found) | {"source": query.source}
         except InputError as error:
             return {"status": "failed", "error": str(error)}
         except Exception as error:  # a fault of one scan must not cost the others

@@ -56,7 +56,7 @@ class MatchingMethod:
 
     def __init__(
         self,
-        read: Sequence[tuple[Scan, Int[np.ndarray, "z y x"]]],
+        read: Sequence[tuple[Scan, Int[np.ndarray, "_ _ _"]]],
         names: Mapping[int, str],
         *,
         encoder: str,

@@ -45,7 +45,7 @@ class NetworkMethod:
     def __init__(
         self,
         checkpoint: str | Path | GMRDModule,
-        read: Sequence[tuple[Scan, Int[np.ndarray, "z y x"]]],
+        read: Sequence[tuple[Scan, Int[np.ndarray, "_ _ _"]]],
         names: Mapping[int, str],
         *,
         geometry: TrainingGeometry | None,

@@ -42,6 +42,7 @@ img {{ display: block; max-width: {width}px; max-height: {height}px; }}
 </style></head><body>
 <h1>Drafts, those to look at first on top</h1>
 <p>{advice}</p>
+<p>{annotated}</p>
 <table><thead><tr>{headings}</tr></thead><tbody id="rows">
 {rows}
 </tbody></table>
@@ -68,16 +69,18 @@ def write_index(path: Path, records: Sequence[Record], *, low: float = 0.6) -> N
 
     Args:
         path: where to write; the records' files lie beside it.
-        records: of the summary; label maps that were passed over are left out.
+        records: of the summary; only scans with a draft, or that failed, get a row.
         low: rows with an estimated Dice below this are tinted.
     """
-    shown = worst_first([record for record in records if record["status"] != "passed_over"])
+    shown = worst_first([r for r in records if r["status"] in ("done", "failed")])
+    annotated = [record["name"] for record in records if record["status"] == "annotated"]
     organs = list(dict.fromkeys(o for record in shown for o in record.get("volumes_ml", {})))
     titles = ["Picture", "Scan", "Lowest estimate / %"]
     titles += [f"{organ} / {unit}" for organ in organs for unit in ("ml", "est. %")]
     titles += ["Likeness / %", "Remarks"]
     text = TEMPLATE.format(
         advice=escape(advice(records)),
+        annotated=escape(f"Annotated: {', '.join(annotated)}." if annotated else ""),
         headings="".join(f"<th><button>{escape(title)}</button></th>" for title in titles),
         rows="\n".join(_row(record, organs, path.parent, low) for record in shown),
         width=THUMBNAIL[0],

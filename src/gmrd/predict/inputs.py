@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -24,19 +24,32 @@ class Query:
     Attributes:
         path: a file, or the folder of a DICOM series.
         listed: it was found in a folder, so that it may be something else than a scan.
+        base: the folder that scans within are named from, so that both can move together.
     """
 
     path: Path
     listed: bool
+    base: Path | None = None
 
     @property
     def source(self) -> str:
-        """What tells it from all others."""
-        return str(self.path.resolve())
+        """What tells it from all others: its path, below ``base`` without what leads there."""
+        return source_of(self.path, self.base)
+
+
+def source_of(path: Path, base: Path | None = None) -> str:
+    """A path without what leads to ``base``, if it lies below; the whole path otherwise."""
+    place = path.resolve()
+    if base is not None and place.is_relative_to(base.resolve()):
+        return place.relative_to(base.resolve()).as_posix()
+    return str(place)
 
 
 def find_queries(
-    paths: str | Path | Iterable[str | Path], *, exclude: Iterable[str | Path] = ()
+    paths: str | Path | Iterable[str | Path],
+    *,
+    exclude: Iterable[str | Path] = (),
+    base: Path | None = None,
 ) -> list[Query]:
     """The scans that paths name, each once.
 
@@ -46,6 +59,7 @@ def find_queries(
     Args:
         paths: a scan or a folder, or several.
         exclude: files and folders that are left out of what a folder holds.
+        base: see :class:`Query`.
 
     Raises:
         InputError: a path does not exist, or there is nothing to segment.
@@ -57,7 +71,7 @@ def find_queries(
         place = Path(path).expanduser()
         if not place.exists():
             raise InputError(f"query={place}: there is no such file or folder")
-        for query in _queries(place, left_out):
+        for query in (replace(query, base=base) for query in _queries(place, left_out)):
             found.setdefault(query.source, query)
     if not found:
         raise InputError(
@@ -103,7 +117,7 @@ def unique_names(queries: Sequence[Query], taken: Mapping[str, str]) -> dict[str
     names = {query.source: taken[query.source] for query in queries if query.source in taken}
     used = {name.lower() for name in (*RESERVED, *taken.values())}
     pending = [query for query in queries if query.source not in names]
-    for depth in range(max((len(Path(q.source).parents) for q in pending), default=0)):
+    for depth in range(max((len(q.path.resolve().parents) for q in pending), default=0)):
         wanted = {query.source: _name(query.path, depth) for query in pending}
         counts = Counter(name.lower() for name in wanted.values())
         fit = {s: n for s, n in wanted.items() if n.lower() not in used and counts[n.lower()] == 1}

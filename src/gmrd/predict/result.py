@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Num, UInt
 from scipy import ndimage
 
-from gmrd.io.dicom_seg import write_segmentation
 from gmrd.io.marks import MARK
 from gmrd.io.orientation import UPRIGHT, reorient, reoriented_spacing
 from gmrd.io.scan import Scan
 from gmrd.predict.judgement import Finding
+from gmrd.predict.label_files import write_labels
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,9 @@ class Segmentation:
     def save(self, path: str | Path) -> Path:
         """Write the label map in the scan's own geometry.
 
-        As NIfTI with the scan's shape, affine and codes; or, if the path ends in ``.dcm``, as a
-        DICOM segmentation that refers to the scan's series.
-
-        Raises:
-            InputError: ``.dcm`` of a scan that was not read from DICOM, or without highdicom.
+        The format goes by the ending, see :func:`gmrd.predict.label_files.write_labels`.
         """
-        if Path(path).suffix == ".dcm":
-            return write_segmentation(Path(path), self.scan, self.labels, self.names)
-        return self.scan.save(Path(path), self.labels, description=MARK)
+        return write_labels(Path(path), self.scan, self.labels, self.names, description=MARK)
 
 
 def label_map(

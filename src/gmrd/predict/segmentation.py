@@ -11,20 +11,20 @@ import numpy as np
 
 from gmrd.errors import InputError
 from gmrd.inference import choose_device
-from gmrd.io.readers import read_scan
 from gmrd.io.scan import Scan
 from gmrd.matching.scan import Progress, silent
 from gmrd.module import GMRDModule
 from gmrd.predict.by_matching import MatchingMethod
 from gmrd.predict.by_network import NetworkMethod
 from gmrd.predict.geometry import TrainingGeometry
+from gmrd.predict.given import LabelLike, ScanLike, as_scan
 from gmrd.predict.intensity import Intensity, in_hounsfield
 from gmrd.predict.judgement import Finding, estimated_dice, judge
 from gmrd.predict.memory import refuse_too_large
 from gmrd.predict.options import Options
 from gmrd.predict.result import Segmentation, label_map
 from gmrd.predict.store import SupportStore
-from gmrd.predict.support import LabelLike, ScanLike, label_names, read_pair
+from gmrd.predict.support import label_names, read_pair
 
 UNTRAINED = "none: dense matching of pretrained features"
 
@@ -37,7 +37,7 @@ class Predictor:
     what was found is estimated by matching back.
 
     Args:
-        support: pairs of a scan and its label map, as files or arrays; K pairs are K shots.
+        support: pairs of a scan and its label map, see :func:`segment`; K pairs are K shots.
         checkpoint: a file that ``gmrd-train`` or ``gmrd-convert`` wrote; None for matching.
         names: label value to organ name; None for all values of the first label map.
         geometry: of the training volumes, where the checkpoint does not tell or is wrong.
@@ -86,7 +86,7 @@ class Predictor:
 
     def __call__(self, query: ScanLike) -> Segmentation:
         """Segment one scan."""
-        scan = query if isinstance(query, Scan) else read_scan(query)
+        scan = as_scan(query)
         refuse_too_large(scan, len(self.names))
         start = time.perf_counter()
         laid = self.matching.lay(scan)
@@ -154,8 +154,11 @@ def segment(
     """Find in ``query`` what is annotated in ``support``.
 
     Args:
-        support: pairs of a scan and its label map (files or arrays); K pairs are K shots.
-        query: the scan to segment; its truth is not needed.
+        support: pairs of a scan and its label map; K pairs are K shots. A scan is a file, the
+            folder of a DICOM series, an image of nibabel, or an array (z, y, x) with its voxel
+            size (z, y, x) in mm or its affine: ``(array, (7.7, 1.25, 1.25))``. A label map is
+            a file, an array on its scan's voxels, or an image of nibabel.
+        query: the scan to segment.
         checkpoint: a trained checkpoint; None to match pretrained features, with nothing trained.
         names: label value to organ name; None for all values of the first label map.
         options: fields of :class:`Options`.
@@ -170,6 +173,7 @@ def segment(
     Example:
         >>> found = gmrd.segment([("a.nii.gz", "a_seg.nii.gz")], "b.nii.gz")
         >>> found.save("b_seg.nii.gz"), found.volumes_ml
+        >>> found = gmrd.segment([((a, spacing), a_seg)], (b, spacing)).labels
     """
     predictor = Predictor(support, checkpoint=checkpoint, names=names, options=Options(**options))
     return predictor(query)

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from gmrd.data.volume import standardise
 from gmrd.errors import InputError
-from gmrd.io.readers import read_label, read_scan
 from gmrd.io.scan import Scan
-from gmrd.io.voxels import as_integers
 from gmrd.predict.geometry import Grid, TrainingGeometry
+from gmrd.predict.given import LabelLike, ScanLike, as_label, as_scan
 from gmrd.predict.intensity import Intensity, in_hounsfield
-
-ScanLike = str | Path | Scan
-LabelLike = str | Path | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -74,17 +69,13 @@ class Support:
 
 
 def read_pair(scan: ScanLike, label: LabelLike) -> tuple[Scan, Int[np.ndarray, "z y x"]]:
-    """A support scan and its label map, from files or arrays."""
-    image = scan if isinstance(scan, Scan) else read_scan(scan)
-    if isinstance(label, np.ndarray):
-        if label.shape != image.image.shape:
-            raise InputError(f"the label has shape {label.shape}, its scan {image.image.shape}")
-        return image, as_integers(f"the label map of {image.name}", label)
-    return image, read_label(label, image)
+    """A support scan and its label map, from whatever holds them."""
+    image = as_scan(scan)
+    return image, as_label(label, image)
 
 
 def label_names(
-    names: Mapping[int, str] | None, read: Sequence[tuple[Scan, Int[np.ndarray, "z y x"]]]
+    names: Mapping[int, str] | None, read: Sequence[tuple[Scan, Int[np.ndarray, "_ _ _"]]]
 ) -> dict[int, str]:
     """Label value to organ name; every support must hold every value.
 

@@ -113,6 +113,7 @@ def belongings(
         "a.nii.gz": scans / "image_1.nii.gz",
         "a_seg.nii.gz": scans / "label_1.nii.gz",
         "b.nii.gz": scans / "image_2.nii.gz",
+        "b_seg.nii.gz": scans / "label_2.nii.gz",
         "scans/c.nii.gz": scans / "image_3.nii.gz",
         "CHAOS": _chaos(folder / "CHAOS", scans),
         "download": _knees(folder / "download", scans),
@@ -236,11 +237,15 @@ def test_a_block_says_what_it_is(page: Path) -> None:
     assert set(fences[1::2]) <= {""}
 
 
-def test_the_python_example_runs(newcomer: Path) -> None:
-    page = (ROOT / "docs" / "predict.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(compile(example, "predict.md", "exec"), {})
-    assert (newcomer / "b_seg.nii.gz").is_file()
+@pytest.mark.parametrize(
+    ("page", "made"), [("predict.md", "b_seg.nii.gz"), ("loop.md", "loop/annotations/c.nii.gz")]
+)
+def test_the_python_example_runs(page: str, made: str, newcomer: Path) -> None:
+    (newcomer / "b_seg.nii.gz").unlink()
+    text = (ROOT / "docs" / page).read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(example, page, "exec"), {})
+    assert (newcomer / made).is_file()
 
 
 def test_every_extra_exists() -> None:

@@ -14,6 +14,7 @@ SMALL = {
     "2_one_episode_step_by_step": {"size": 64},
     "3_predict_your_own_scan": {"size": 64},
     "4_results_from_wandb": {"size": 48, "steps": 8},
+    "5_annotate_predict_correct": {"size": 64, "n_cases": 3},
 }
 
 

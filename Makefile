@@ -52,8 +52,9 @@ docs: install ## Build the documentation site, with the notebooks run, into buil
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --config-file .ci/mkdocs.yml
 	@echo "The site: build/site/index.html"
 
-pictures: install ## Draw the pictures of the documentation from a phantom
+pictures: install ## Draw the pictures of the documentation from phantoms (needs xvfb)
 	MPLBACKEND=Agg $(BIN)/python docs/pictures/draw.py
+	xvfb-run -a -s "-screen 0 1400x900x24" $(BIN)/python docs/pictures/napari_window.py
 
 licences: install ## List the licence of every installed package
 	$(BIN)/python -m piplicenses --from=mixed --order=license

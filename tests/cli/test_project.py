@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import yaml
 
 from helpers.commands import RunHere
 from helpers.scans import affine, ball, read, write
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_loop_by_commands(
@@ -49,6 +52,9 @@ def test_the_loop_by_commands(
     assert "[1/1] c: ball" in said
     assert "b: ball" not in said
     assert (read(Path("study/drafts/b_seg.nii.gz"))[0] == truth).all()
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "docs" / "summary.schema.json").read_text())
+    jsonschema.validate(json.loads(Path("study/drafts/summary.json").read_text()), schema)
     assert run_here("project", "folder=study", "names={1: bright}", "again=true") == 0
     assert "c: bright" in capsys.readouterr().out
 

@@ -44,7 +44,7 @@ def build(key: str, settings: Mapping[str, Any], kind: type[_T], *args: Any, **k
         InputError: no such class, another kind of class, or one that refuses its arguments.
     """
     if TARGET not in settings:
-        raise InputError(f"{key} names no class: add {key}._target_=package.module.Class")
+        raise InputError(f"{key} does not name a class: add {key}._target_=package.module.Class")
     target = locate(key, str(settings[TARGET]), kind)
     arguments = {str(name): value for name, value in settings.items() if name != TARGET}
     refuse_wrong_arguments(key, target, arguments)
@@ -69,8 +69,10 @@ def locate(key: str, name: str, kind: type) -> Any:
     found = imported(key, name)
     made = found if isinstance(found, type) else _returned(found)
     if not (isinstance(made, type) and issubclass(made, kind)):
-        raise InputError(f"{key}._target_={name} is no {kind.__name__}, nor a function annotated "
-                         f"to return one")  # fmt: skip
+        raise InputError(
+            f"{key}._target_={name} is neither a {kind.__name__} nor a function annotated to "
+            "return one"
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""The one exception for input that its owner can mend."""
+"""The one exception for input that the user can mend."""
 
 from __future__ import annotations
 

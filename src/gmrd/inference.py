@@ -52,7 +52,7 @@ def choose_device(name: str, key: str = "device") -> torch.device:
     """The device of that name; ``auto`` is a GPU if there is one.
 
     Nothing is put on the device: a training asks before it starts its processes, each of which
-    shall touch its own GPU alone.
+    must touch its own GPU only.
 
     Args:
         name: ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
@@ -118,7 +118,7 @@ def resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size s
 
 
 def resize_masks(masks: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
-    """Bring binary masks to the network's size; what is there stays there, be it one pixel."""
+    """Bring binary masks to the network's size; a mask never vanishes, not even one pixel."""
     kept = resize(masks, size) > 0.5
     lost = ~kept.flatten(1).any(dim=1)[:, None, None]
     return torch.where(lost, F.adaptive_max_pool2d(masks[None], size)[0] > 0, kept).float()

@@ -169,7 +169,7 @@ class GMRDModule(LightningModule):
                 f"{stage}/{name}",
                 value,
                 prog_bar=name in ("loss", "pseudo_dice"),
-                sync_dist=stage == "val",  # all processes have the same: Lightning is to know
+                sync_dist=stage == "val",  # the same in all processes, which Lightning cannot know
             )
 
     @property

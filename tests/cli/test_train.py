@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from omegaconf import OmegaConf, open_dict
 from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
 from helpers.commands import SIGNALLED, Command, Train, environment
+from helpers.files import csv_rows
 
 QUIET = ("evaluate=false", "~callbacks.pictures", "trainer.limit_val_batches=0", "logger=csv")
 
@@ -60,7 +60,7 @@ def test_a_run_leaves_all_that_is_needed_to_judge_it(train: Train, tmp_path: Pat
     assert checkpoint(tmp_path)["global_step"] == 6
     assert checkpoint(tmp_path, "best")["global_step"] in (3, 6)
     load_module(tmp_path / "checkpoints/best.ckpt")
-    rows = list(csv.DictReader((tmp_path / "csv/metrics.csv").open()))
+    rows = csv_rows(tmp_path / "csv/metrics.csv")
     logged = {name for row in rows for name, value in row.items() if value}
     assert {f"train/{part}_loss" for part in ("query", "align", "auxiliary")} <= logged
     assert {"throughput/episodes_per_second", "throughput/data_wait_fraction"} <= logged
@@ -177,7 +177,7 @@ def test_an_interrupted_multirun_shows_what_was_finished(command: Command, tmp_p
     assert run.returncode == 130
     assert "Jobs: 2, failed: 1" in run.stdout
     (folder,) = (tmp_path / "runs/multirun").iterdir()
-    rows = list(csv.DictReader((folder / "sweep.csv").open()))
+    rows = csv_rows(folder / "sweep.csv")
     assert [row["status"] for row in rows] == ["completed", "did not end"]
 
 
@@ -214,7 +214,7 @@ def test_resuming_keeps_the_earlier_curves(train: Train, tmp_path: Path) -> None
     train(tmp_path, *QUIET, "trainer.max_steps=2")
     train(tmp_path, *QUIET, "ckpt_path=auto", "trainer.max_steps=4")
     steps = [
-        [int(row["step"]) for row in csv.DictReader((tmp_path / "csv" / name).open())]
+        [int(row["step"]) for row in csv_rows(tmp_path / "csv" / name)]
         for name in ("metrics_0.csv", "metrics.csv")
     ]
     assert [max(found) for found in steps] == [1, 3]
@@ -281,7 +281,7 @@ def test_weights_alone_are_no_training_to_go_on_with(
 ) -> None:
     saved = checkpoint(begun)
     torch.save({key: saved[key] for key in ("hyper_parameters", "state_dict")}, tmp_path / "a.ckpt")
-    with pytest.raises(InputError, match="holds weights alone"):
+    with pytest.raises(InputError, match="contains only weights"):
         train(tmp_path, *QUIET, f"ckpt_path={tmp_path}/a.ckpt")
 
 
@@ -289,9 +289,9 @@ def test_auto_says_where_it_begins(
     train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(tmp_path, *QUIET, "trainer.max_steps=2", "ckpt_path=auto")
-    assert "last.ckpt yet: training from the start" in capsys.readouterr().out
+    assert "last.ckpt does not exist yet: training from scratch" in capsys.readouterr().out
     train(tmp_path, *QUIET, "trainer.max_steps=3", "ckpt_path=auto")
-    assert "going on from step 2 of" in capsys.readouterr().out
+    assert "resuming from step 2 of" in capsys.readouterr().out
 
 
 def test_a_folder_is_no_checkpoint(train: Train, tmp_path: Path) -> None:

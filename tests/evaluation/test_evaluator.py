@@ -11,7 +11,8 @@ from torch import Tensor
 from gmrd.data.split import EvaluationCase
 from gmrd.data.volume import Volume
 from gmrd.errors import InputError
-from gmrd.evaluation.evaluator import Evaluator, as_label_map, prediction_path, save_prediction
+from gmrd.evaluation.evaluator import Evaluator
+from gmrd.evaluation.predictions import as_label_map, prediction_path, save_prediction
 
 AFFINE = np.diag([1.5, 1.5, 4.0, 1.0])
 

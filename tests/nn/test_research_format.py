@@ -82,8 +82,8 @@ class Trap:
     ("content", "words"),
     [
         ({"a": Trap()}, "never executed"),
-        ([1, 2], "holds no state dict"),
-        ({"a": 1.0}, "holds no state dict"),
+        ([1, 2], "is not a state dict"),
+        ({"a": 1.0}, "is not a state dict"),
         (None, "no checkpoint at"),
     ],
 )

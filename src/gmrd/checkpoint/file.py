@@ -16,7 +16,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """What training wrote, reading plain data and tensors only.
 
     Raises:
-        InputError: the file is missing, is no checkpoint of this package, or holds anything
+        InputError: the file is missing, is not a checkpoint of this package, or holds anything
             but tensors and plain data.
     """
     if not path.is_file():
@@ -27,7 +27,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:
         raise InputError(
             f"{path} is not a checkpoint that can be read safely ({error.__class__.__name__}): "
-            "it is damaged or holds more than tensors and plain data"
+            "it is damaged or contains more than tensors and plain data"
         ) from error
     if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= set(
         checkpoint
@@ -53,6 +53,6 @@ def _refuse_changed_bits(path: Path) -> None:
 
 
 def steps_of(checkpoint: Mapping[str, Any]) -> int | None:
-    """How many steps a checkpoint was trained for; None if it does not tell."""
+    """How many steps a checkpoint was trained for; None if it does not say."""
     steps = checkpoint.get("global_step")
     return None if steps is None else int(steps)

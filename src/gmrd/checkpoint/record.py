@@ -19,7 +19,7 @@ Plain = str | int | float | bool | None | list[Any]
 class TrainingRecord:
     """Geometry and intensities of the training volumes, what was held out, and how it was trained.
 
-    What an older or converted checkpoint does not tell is None or empty.
+    What an older or converted checkpoint does not record is None or empty.
 
     Attributes:
         name: of the data set.
@@ -73,7 +73,7 @@ class TrainingRecord:
         except InputError as error:
             raise InputError(
                 f"the checkpoint's record of its training cannot be used: {error}. The file was "
-                "edited, or written by another version of gmrd; train again with this one"
+                "edited or comes from another version of gmrd: train again with this one"
             ) from error
         return record
 

@@ -63,10 +63,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     raise
                 _end(_all_missing(cfg) if isinstance(error, MissingMandatoryValue) else error)
             except KeyboardInterrupt:
-                _take_leave()
+                _end_interrupted()
             except SystemExit as ended:
                 if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning's way to end
-                    _take_leave()
+                    _end_interrupted()
                 raise
 
         sent: Any = explained  # its task is what launchers send to other processes
@@ -97,7 +97,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 @contextmanager
 def _raising() -> Iterator[None]:
-    """Have Hydra raise what goes wrong before and after the task, instead of printing it."""
+    """Have Hydra raise errors before and after the task instead of printing them."""
     before = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
     try:
@@ -139,7 +139,7 @@ def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
 
 
 def _hush_libraries() -> None:
-    """Leave out Lightning's advertising and what only its developers can mend."""
+    """Silence Lightning's advertising and warnings for its developers."""
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
@@ -151,13 +151,13 @@ def _hush_libraries() -> None:
 # What prints is outside the task, which Hydra's launchers pickle: a console cannot be.
 
 
-def _take_leave() -> None:
+def _end_interrupted() -> None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from gmrd.training.sweep import show_sweep  # only a sweep needs all that a table needs
 
         show_sweep()
     errors.print("interrupted: what was finished is kept", highlight=False)
-    os._exit(130)  # at once: no waiting for pools and libraries to take leave
+    os._exit(130)  # at once, without waiting for pools and libraries
 
 
 def _tell(error: BaseException) -> None:

@@ -51,7 +51,7 @@ def convert_to_public(source: Path, out: Path) -> None:
     """Write the network of a gmrd checkpoint as a state dict of the public code.
 
     Raises:
-        InputError: the source is no gmrd checkpoint, or its network has no threshold.
+        InputError: the source is not a gmrd checkpoint, or its network has no threshold.
     """
     weights = to_public(load_module(source).network)
     with replacing(out) as temporary:

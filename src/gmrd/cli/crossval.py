@@ -79,7 +79,7 @@ def main(cfg: DictConfig) -> None:
         gather(Path(cfg.collect), out, with_page=cfg.page)
         return
     if not cfg.evaluate:
-        raise InputError("evaluate=false leaves no scores to make a table of: use gmrd-train -m")
+        raise InputError("evaluate=false leaves no scores for a table: use gmrd-train -m")
     overrides = list(HydraConfig.get().overrides.task)
     refuse_early(cfg, overrides)
     jobs = plan(cfg, out, overrides)

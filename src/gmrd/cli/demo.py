@@ -51,7 +51,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def _show_matching(folder: Path, classes: Mapping[int, str], out: Path) -> None:
-    """Segment one phantom from another as gmrd-predict does, and print what it is worth."""
+    """Segment one phantom from another as gmrd-predict does, and print its Dice."""
     from gmrd.evaluation.metrics import overlap_scores
     from gmrd.io.readers import read_label, read_scan
     from gmrd.predict.outputs import write_outputs

@@ -1,4 +1,4 @@
-"""What a configuration file says of itself: summary, examples, and every key with its comment.
+"""What a configuration file documents: summary, examples, and every key with its comment.
 
 ``--help`` and the command reference are both written from this, so a comment in ``conf/`` is the
 one place where a key is explained.
@@ -40,7 +40,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Page:
-    """All that a configuration file says of itself.
+    """Everything that a configuration file documents about itself.
 
     Attributes:
         summary: what it is for.
@@ -136,7 +136,7 @@ def _groups(defaults: list[Any]) -> Iterator[Group]:
 
 
 def _keys(text: str) -> Iterator[Key]:
-    """Keys of nested sections by their dotted names; a section alone is no key."""
+    """Keys of nested sections by their dotted names; a section alone is not a key."""
     sections: list[tuple[int, str]] = []
     above: list[str] = []  # the comment on the lines just above
     lines = list(dropwhile(lambda line: line.startswith("#"), text.splitlines()))

@@ -1,4 +1,4 @@
-"""What Hydra refuses on a command line, said in a sentence with the nearest name that exists."""
+"""Hydra's refusals of a command line, in a sentence with the nearest name that exists."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def info() -> dict[str, Any]:
-    """All that a program wants to know of this installation; plain data."""
+    """What a program may want to know of this installation, as plain data."""
     import torch
 
     from gmrd.nn.lite import WEIGHTS, distribution

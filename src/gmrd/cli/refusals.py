@@ -33,7 +33,7 @@ KEPT = 20
 
 
 def sentence(error: BaseException) -> str | None:
-    """What an exception says about input, settings or the machine; None of a defect of gmrd."""
+    """What an exception says about input, settings or the machine; None for a defect of gmrd."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         return sentence(error.__cause__)
     if isinstance(error, InputError):
@@ -57,7 +57,7 @@ def sentence(error: BaseException) -> str | None:
 
 
 def defect(error: BaseException) -> str:
-    """The sentence of a defect; its traceback goes to a file that its owner alone can read."""
+    """The sentence for a defect; its traceback goes to a file that only its owner can read."""
     what = " ".join(traceback.format_exception_only(error)[-1].split())[:300]
     return (
         f"a defect of gmrd, not of your input: {what}. The traceback is in {_written(error)}; "
@@ -89,7 +89,7 @@ def _of_system(error: OSError) -> str:
 
 
 def is_broken_pipe(error: BaseException) -> bool:
-    """Whether whoever read the output, such as ``head``, has gone."""
+    """Whether the reader of the output, such as ``head``, has gone."""
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 

@@ -98,7 +98,7 @@ def described(cfg: DictConfig) -> DatasetDescription:
     section = {**plain(cfg.data), "labels": None, "supervoxels": read_parameters(cfg)}
     if cfg.images is not None:
         if cfg.out is None:
-            raise InputError("out is not set: add out=FOLDER, where the supervoxels are to go")
+            raise InputError("out is not set: add out=FOLDER, the folder for the supervoxels")
         if not Path(cfg.images).is_dir():
             raise InputError(f"images={cfg.images} is not a folder")
         section |= {
@@ -111,7 +111,7 @@ def described(cfg: DictConfig) -> DatasetDescription:
         }
     elif cfg.data.root is None:
         raise InputError(
-            f"no volumes named: add data.root=FOLDER (that holds {cfg.data.images}), or "
+            f"no volumes given: add data.root=FOLDER (that holds {cfg.data.images}), or "
             f"images=FOLDER out=FOLDER. {cfg.data.how_to_get}"
         )
     elif cfg.min_size and str(cfg.data.supervoxels.min_size) in section["pseudo_labels"]:
@@ -155,7 +155,7 @@ def _sizes(outcome: Outcome) -> Iterator[str]:
 
 
 def _attempt(job: Job, parameters: dict[str, Any], overwrite: bool) -> Outcome | str:
-    """The outcome, or the sentence that says why there is none: one bad file stops no other."""
+    """The outcome, or the reason why there is none: one bad file does not stop the others."""
     try:
         return make_supervoxels(
             job.case_id,

@@ -16,7 +16,7 @@ from gmrd.errors import InputError
 if TYPE_CHECKING:
     from gmrd.module import GMRDModule
 
-# Libraries are imported where they are used: what is not set is said without waiting for them.
+# Libraries are imported where they are used, so that a missing setting is reported at once.
 
 
 def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
@@ -49,7 +49,7 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     from gmrd.training.tracking import keep_old_metrics, save_config
 
     save_config(cfg, output_dir)
-    # Everything is made, and so refused if it cannot work, before any data is looked at.
+    # All objects are built, and refused if they cannot work, before any data is read.
     datamodule = instantiate(cfg.data)
     scored = read_split(plain(cfg.evaluation_data)) if cfg.evaluation_data else datamodule.split
     conclusion = ScoreHeldOut(cfg, scored, output_dir)
@@ -83,7 +83,7 @@ def run(cfg: DictConfig) -> float | None:
         known = ", ".join(sorted(metrics))
         if "direction" in hydra.sweeper:
             raise InputError(
-                f"there is nothing to search by: objective={cfg.objective} is none of {known}. "
+                f"the search has no objective: objective={cfg.objective} is none of {known}. "
                 "val/ needs trainer.val_check_interval within trainer.max_steps, test/ needs "
                 "evaluate=true"
             )

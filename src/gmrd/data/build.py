@@ -1,4 +1,4 @@
-"""From the flat ``data`` section of a configuration to the records that it speaks of.
+"""From the flat ``data`` section of a configuration to the records that it fills.
 
 The section is flat so that a command line stays short (``data.n_shot=5``); which record a key
 belongs to is decided here, once. ``gmrd-prepare``, ``gmrd-inspect`` and ``gmrd-supervoxels``
@@ -141,5 +141,5 @@ def _of(record: type, settings: Settings) -> dict[str, Any]:
 def _layout(settings: Settings, supervoxels: Supervoxels) -> Layout:
     images, labels, pseudo_labels = (settings.get(name) for name in FILES)
     if images is None or pseudo_labels is None:
-        raise InputError("data.images and data.pseudo_labels have to name files")
+        raise InputError("data.images and data.pseudo_labels must each name files")
     return Layout(images, labels, pseudo_labels.replace(MIN_SIZE, str(supervoxels.min_size)))

@@ -104,7 +104,9 @@ class VolumeCache(Dataset):  # type: ignore[misc]
             if path is None:
                 continue
             if not path.is_file():
-                raise InputError(f"{path} does not exist (it may have been moved since the start)")
+                raise InputError(
+                    f"{path} does not exist (it may have been moved since the training started)"
+                )
             status = path.stat()
             facts.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
@@ -126,7 +128,7 @@ def _open(entry: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(entry, mmap=True, weights_only=True)
     except Exception as error:  # torch raises whatever the damage makes it stumble over
-        raise InputError(f"{entry} is damaged: delete it, and it is made anew") from error
+        raise InputError(f"{entry} is damaged: delete it; it will be made again") from error
     return content
 
 

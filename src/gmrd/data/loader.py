@@ -1,4 +1,4 @@
-"""Training takes episodes from an endless numbered stream, and goes on where it stopped."""
+"""Training takes episodes from an endless numbered stream, and resumes where it stopped."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def supports_of(query: T, candidates: Sequence[T], *, rule: str | int, n_shot: i
     n = len(candidates)
     if n <= n_shot:
         raise InputError(
-            f"{n} cases of this fold hold the class, which is too few for n_shot={n_shot} and a "
+            f"{n} cases of this fold contain the class, too few for n_shot={n_shot} and a "
             "query: lower n_shot or n_folds"
         )
     if rule == "rotate":
@@ -122,7 +122,7 @@ def query_chunks(mask: Bool[np.ndarray, "z y x"], n_chunks: int = 3) -> list[lis
 
 def _need_slices(n: int) -> None:
     if n == 0:
-        raise InputError("no slice holds the class: this case can be neither support nor query")
+        raise InputError("no slice contains the class: the case can be neither support nor query")
 
 
 def excluded_slices(

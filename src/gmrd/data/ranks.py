@@ -23,7 +23,7 @@ def body_mask(image: Float32[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
     smooth = ndimage.gaussian_filter(
         image.astype(np.float32) - image.min(), (0, SMOOTHING_PX, SMOOTHING_PX)
     )
-    # Padding, at the very minimum, is no air: it would take a class of its own.
+    # Padding, at the very minimum, is not air: it would take a class of its own.
     values = (image - image.min())[image > image.min()].astype(np.float64)
     if values.size < 2 or values.min() == values.max():
         return np.ones(image.shape, dtype=bool)

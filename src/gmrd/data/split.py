@@ -1,4 +1,4 @@
-"""What of a data set is trained on and what is tested: the choices that the protocol leaves."""
+"""Which part of a data set trains and which is tested: the protocol's choices."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _status(target: Path, mark: str, overwrite: bool) -> Status:
         found = bytes(nib.load(target).header["descrip"]).rstrip(b"\0").decode("ascii", "replace")
     except Exception as error:  # nibabel raises whatever the damage makes it stumble over
         raise InputError(
-            f"{target} is there but cannot be read: delete it, or say overwrite=true"
+            f"{target} is there but cannot be read: delete it, or set overwrite=true"
         ) from error
     if found == mark:
         return "unchanged"

@@ -1,4 +1,4 @@
-"""What scores are of: the conditions that a table names, and those that it must not mix."""
+"""The conditions of scores: those that a table reports, and those that it must not mix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def about(
     settings: EvaluationSettings,
     steps: str | None,
 ) -> dict[str, object]:
-    """The conditions of a fold's scores, to be named with them.
+    """The conditions of a fold's scores, reported with them.
 
     Args:
         module: what was scored; its record tells of the training.

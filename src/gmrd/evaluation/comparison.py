@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from gmrd.evaluation.crossvalidation import CrossValidation
-from gmrd.evaluation.tables import cell_text, published_texts, record, spoken
+from gmrd.evaluation.names import spoken
+from gmrd.evaluation.tables import cell_text, published_texts, record
 from gmrd.io.atomic import replacing
 from gmrd.io.csv_file import write_csv
 
@@ -19,7 +20,7 @@ Conditions = Mapping[str, CrossValidation]
 
 
 def shared(conditions: Conditions) -> dict[str, object]:
-    """What is the same under all conditions: it belongs into the heading."""
+    """What is the same under all conditions: it goes into the heading."""
     first, *others = (result.about for result in conditions.values())
     return {
         name: value

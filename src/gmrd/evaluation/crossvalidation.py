@@ -82,7 +82,7 @@ def find_runs(folder: Path, *, method: str = "GMRD") -> list[FinishedRun]:
     ]
     if not found:
         raise InputError(
-            f"{folder} holds no finished run: no folder below it has the scores.csv and "
+            f"{folder} contains no finished run: no folder below it has the scores.csv and "
             "summary.json that gmrd-train and gmrd-evaluate write"
         )
     return sorted(found, key=lambda run: (*run.place, int(run.about.get("group", 0))))
@@ -98,7 +98,7 @@ def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
     """Gather runs that differ in fold, seed and group alone.
 
     Raises:
-        InputError: runs that do not belong into one table, or two runs of the same fold.
+        InputError: runs that cannot share a table, or two runs of the same fold.
     """
     _refuse_mixture(runs)
     places = sorted({run.place for run in runs})
@@ -121,7 +121,7 @@ def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
 def _scored_all(runs: Sequence[FinishedRun]) -> bool:
     """Whether every fold of all cases was scored, as what is published was.
 
-    False for runs of an older version, which do not tell.
+    False for runs of an older version, which do not say.
     """
     scored = runs[0].decided_by.get("scored", {})
     whole = scored.get("n_cases") is None and not scored.get("exclude")
@@ -174,8 +174,8 @@ def _refuse_mixture(runs: Sequence[FinishedRun]) -> None:
             if ours.get(name) != theirs.get(name):
                 raise InputError(
                     f"{run.folder} has {name}={ours.get(name)} and {first.folder} has "
-                    f"{name}={theirs.get(name)}: they do not belong into one table; give a "
-                    "folder that holds runs of one kind"
+                    f"{name}={theirs.get(name)}: they cannot share a table; give a "
+                    "folder with runs of one kind"
                 )
         key = (*run.place, int(run.about.get("group", 0)))
         if key in seen:

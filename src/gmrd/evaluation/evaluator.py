@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,18 +19,12 @@ from gmrd.data.protocol import query_chunks, support_slices
 from gmrd.data.split import EvaluationCase
 from gmrd.data.volume import Volume
 from gmrd.evaluation.metrics import volume_scores
+from gmrd.evaluation.predictions import THRESHOLD, Probabilities
 from gmrd.evaluation.scores import ScoredCase
 from gmrd.evaluation.settings import Protocol
 from gmrd.inference import Chunk, Segmenter, segment
-from gmrd.io.nifti_writer import write_nifti
 from gmrd.values.arguments import refuse_wrong_fields
 from gmrd.values.kinds import Count
-
-THRESHOLD = 0.5
-"""A voxel above this foreground probability belongs to the class."""
-
-Probabilities = dict[int, NDArray[np.float32]]
-"""Class id to the foreground probability (z, y, x) on the query's grid."""
 
 
 @dataclass(frozen=True)
@@ -117,23 +110,6 @@ class Evaluator:
             support_ids=tuple(volume.case_id for volume in case.supports[class_id]),
             score=volume_scores(probability > THRESHOLD, truth, case.query.spacing),
         )
-
-
-def as_label_map(probabilities: Probabilities) -> NDArray[np.uint8]:
-    """One map of class ids, to look at: the most probable class has the voxel."""
-    stacked = np.stack(list(probabilities.values()))
-    winner = np.array(list(probabilities), dtype=np.uint8)[stacked.argmax(axis=0)]
-    return np.where(stacked.max(axis=0) > THRESHOLD, winner, 0).astype(np.uint8)
-
-
-def prediction_path(folder: Path, case_id: str, organ: str) -> Path:
-    """Where a run below ``folder`` keeps the mask that was scored for an organ of a case."""
-    return folder / "predictions" / f"prediction_{case_id}_{organ.replace(' ', '_')}.nii.gz"
-
-
-def save_prediction(path: Path, query: Volume, probability: NDArray[np.float32]) -> None:
-    """Write the mask that is scored with the query's affine."""
-    write_nifti(path, (probability > THRESHOLD).astype(np.uint8), query.affine)
 
 
 def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:

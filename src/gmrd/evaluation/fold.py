@@ -17,8 +17,9 @@ from gmrd.checkpoint.record import record_of
 from gmrd.data.split import EvaluationCase, Split
 from gmrd.errors import InputError
 from gmrd.evaluation.about import about, decided_by, steps_taken
-from gmrd.evaluation.evaluator import (
-    Evaluator,
+from gmrd.evaluation.evaluator import Evaluator
+from gmrd.evaluation.names import written
+from gmrd.evaluation.predictions import (
     Probabilities,
     as_label_map,
     prediction_path,
@@ -51,7 +52,7 @@ def score_fold(
     watch: Watch | None = None,
     n_cases: int | None = None,
 ) -> dict[str, float]:
-    """Score a module on the fold of a split; print, write and return what came out.
+    """Score a module on the fold of a split; print, write and return the scores.
 
     Under ``output_dir`` there will be ``scores.csv``, ``summary.json``, a picture of each query
     case and, if the settings ask for them, the scored mask of every organ as NIfTI.
@@ -124,7 +125,7 @@ def _metrics(scores: Sequence[ScoredCase]) -> dict[str, float]:
     """Dice of every organ, mean Dice and mean IoU of the trained network."""
     trained = [score for score in scores if score.method == TRAINED]
     dice, iou = per_organ(trained, "dice"), per_organ(trained, "iou")
-    named = {f"test/dice_{organ.replace(' ', '_')}": value for organ, value in dice.items()}
+    named = {f"test/dice_{written(organ)}": value for organ, value in dice.items()}
     return named | {"test/dice": dice["mean"], "test/iou": iou["mean"]}
 
 

@@ -1,4 +1,4 @@
-"""Trainings as commands of their own: one that fails, or is killed, takes no other with it."""
+"""Trainings as separate commands: one that fails or is killed does not end the others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gmrd.processes import PARENT
 
 @dataclass(frozen=True)
 class Job:
-    """A gmrd-train with its folder, in which it goes on if it was interrupted."""
+    """A gmrd-train with its folder, in which it resumes if it was interrupted."""
 
     folder: Path
     overrides: tuple[str, ...]
@@ -64,7 +64,7 @@ class Job:
             if theirs != ours:
                 raise InputError(
                     f"{self.folder} was begun with other settings (there "
-                    f"{_listed(theirs - ours)}, here {_listed(ours - theirs)}): give another "
+                    f"{_listed(theirs - ours)}, here {_listed(ours - theirs)}): choose another "
                     "folder with out=..., or move this one away"
                 )
         with replacing(path) as temporary:

@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class CaseScore:
-    """What one prediction is worth; ``nan`` where a score has no meaning.
+    """All scores of one prediction; ``nan`` where a score has no meaning.
 
     Dice and IoU are fractions; distances are in mm; ``ravd`` (relative absolute volume
     difference) is in per cent.

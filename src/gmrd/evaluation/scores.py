@@ -12,6 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from gmrd.evaluation.metrics import CaseScore
+from gmrd.evaluation.names import spoken
 from gmrd.io.atomic import replacing
 from gmrd.io.csv_file import write_csv
 
@@ -68,7 +69,7 @@ def rich_table(cases: Sequence[ScoredCase], title: str) -> Table:
     for organ in [*dict.fromkeys(case.organ for case in cases), "mean"]:
         found = [(dice.get(organ, np.nan), iou.get(organ, np.nan)) for dice, iou in means]
         cells = [f"{100 * dice:5.1f}  {100 * iou:5.1f}" for dice, iou in found]
-        table.add_row(organ.replace("_", " "), *cells)
+        table.add_row(spoken(organ), *cells)
     return table
 
 

@@ -1,4 +1,4 @@
-"""How held-out cases are scored, as the configuration group ``evaluation`` says it."""
+"""How held-out cases are scored: the configuration group ``evaluation``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Protocol = Literal["chunks", "all_slices"]
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """The keys of ``conf/evaluation``; a key of another command is not looked at.
+    """The keys of ``conf/evaluation``; keys of other commands are ignored.
 
     Attributes:
         n_chunks: support slices a volume, and chunks of the query.

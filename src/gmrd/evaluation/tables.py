@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from gmrd.evaluation.crossvalidation import Cell, CrossValidation
+from gmrd.evaluation.names import spoken
 from gmrd.io.atomic import replacing
 from gmrd.io.csv_file import write_csv
 
@@ -46,11 +47,6 @@ def cell_text(cell: Cell, factor: float) -> str:
     if not np.isnan(cell.sd):
         text += f" ± {factor * cell.sd:.2f}"
     return text + (f" ({cell.undefined} undefined)" if cell.undefined else "")
-
-
-def spoken(name: str) -> str:
-    """An organ's name as people write it."""
-    return name.replace("_", " ")
 
 
 def rich_table(result: CrossValidation) -> Table:
@@ -95,7 +91,7 @@ def write_tables(result: CrossValidation, folder: Path) -> None:
 
 
 def record(result: CrossValidation, name: str, organ: str) -> dict[str, object]:
-    """One score of one organ as a row that says by itself what it is of."""
+    """One score of one organ as a row that carries its conditions."""
     published = result.published.get(organ) if name == "dice" else None
     return {
         "score": name, "organ": organ, **_plain(result.cells[name][organ]),

@@ -8,7 +8,7 @@ from gmrd.errors import InputError
 
 
 def refuse_what_was_seen(ckpt_path: str, record: TrainingRecord | None, split: Split) -> None:
-    """Refuse to score what a checkpoint was trained on, as far as it tells.
+    """Refuse to score what a checkpoint was trained on, as far as it says.
 
     Raises:
         InputError: a case was seen, or the tested organs may have been.
@@ -30,7 +30,7 @@ def _refuse_other_setting(ckpt_path: str, record: TrainingRecord, split: Split) 
     if split.choice.setting != record.setting:
         raise InputError(
             f"{ckpt_path} was trained in setting {record.setting}: add "
-            f"setting={record.setting}, in place of {split.choice.setting}"
+            f"setting={record.setting} in place of {split.choice.setting}"
         )
     if split.choice.setting == 2 and split.choice.group != record.group:
         raise InputError(

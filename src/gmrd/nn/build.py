@@ -1,4 +1,4 @@
-"""The one place where the network's numbers are put in."""
+"""The one place where the network's numbers are set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network as the paper's equations say it, step by step: read this beside the paper.
+"""The network as the paper's equations state it, step by step: read it with the paper.
 
 It is what the lean network is tested and measured against. Features are upsampled to the slice's
 size and filled position by position, every descriptor generator sees all pixel positions, supports

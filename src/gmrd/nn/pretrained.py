@@ -1,4 +1,4 @@
-"""Weights to start the encoder from: torchvision's, or a file's."""
+"""Initial weights of the encoder: torchvision's, or a file's."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _read(backbone: str, source: str) -> Mapping[str, Tensor]:
     if source == "coco_deeplabv3" and backbone not in _COCO:
         raise InputError(
             f"pretrained=coco_deeplabv3 exists for {' and '.join(_COCO)}, not for {backbone}: "
-            "take one of these or pretrained=imagenet"
+            "use one of these or pretrained=imagenet"
         )
     if source == "imagenet":
         weights = get_model_weights(backbone)["IMAGENET1K_V1"]  # type: ignore[misc]
@@ -91,7 +91,7 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
     except Exception as error:
         raise InputError(f"pretrained={path} cannot be read as tensors alone: {error}") from error
     if not isinstance(loaded, Mapping):
-        raise InputError(f"pretrained={path} holds no state dict but a {type(loaded).__name__}")
+        raise InputError(f"pretrained={path} contains a {type(loaded).__name__}, not a state dict")
     return loaded
 
 

@@ -108,7 +108,7 @@ def read_public(path: str | Path) -> dict[str, Tensor]:
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise InputError(f"{path} holds no state dict (names and tensors)")
+        raise InputError(f"{path} is not a state dict (names and tensors)")
     return {name.removeprefix("module."): value for name, value in loaded.items()}
 
 

@@ -22,7 +22,7 @@ from gmrd.predict.frame import Frame
 from gmrd.predict.geometry import Grid
 
 LEAST_CELLS = 0.5
-"""Cells of the fine grid that an organ must fill in all: less is no more than a speck."""
+"""Cells of the fine grid that an organ must fill in all: less is a speck."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class NetworkMethod:
         checkpoint: a file that ``gmrd-train`` or ``gmrd-convert`` wrote, or a module.
         read: annotated scans with their label maps.
         names: label value to organ name.
-        geometry: of the training volumes, where the checkpoint does not tell or is wrong.
+        geometry: of the training volumes, where the checkpoint does not record it or is wrong.
         intensity: what to do to intensities; None for what the training did.
         options: see :class:`Options`.
         device: that the network runs on.

@@ -130,6 +130,6 @@ def _agreed(runner: str, difference: float) -> str:
     if not difference <= TOLERANCE:
         raise RuntimeError(
             f"{runner} differs from the network by {difference:.2g}, more than {TOLERANCE:g}: "
-            "the export is not to be used"
+            "do not use the export"
         )
     return f"{runner} agrees with the network to {difference:.1g} on other slices."

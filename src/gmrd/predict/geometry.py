@@ -43,7 +43,7 @@ class TrainingGeometry:
 
     @classmethod
     def of(cls, scan: Scan) -> TrainingGeometry:
-        """The geometry of a scan: what is assumed where a checkpoint does not tell."""
+        """The geometry of a scan: assumed where a checkpoint records none."""
         return cls(
             "".join(nib.aff2axcodes(scan.affine)),
             scan.spacing,

@@ -75,8 +75,8 @@ def judge(
         found.append(
             Finding(
                 "unknown_training",
-                "The checkpoint does not tell how its training scans lay; the first support's "
-                "geometry was taken for it. Set geometry.* if they differ.",
+                "The checkpoint does not state the geometry of its training scans; the first "
+                "support's was used. Set geometry.* if they differ.",
             )
         )
     if skipped:

@@ -40,7 +40,7 @@ class Predictor:
         support: pairs of a scan and its label map, see :func:`segment`; K pairs are K shots.
         checkpoint: a file that ``gmrd-train`` or ``gmrd-convert`` wrote; None for matching.
         names: label value to organ name; None for all values of the first label map.
-        geometry: of the training volumes, where the checkpoint does not tell or is wrong.
+        geometry: of the training volumes, where the checkpoint does not record it or is wrong.
         intensity: what to do to intensities for a network; None for what the training did.
         options: see :class:`Options`.
         progress: told what is being done, how much of it is done, and how much there is.

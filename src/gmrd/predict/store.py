@@ -113,7 +113,7 @@ def _load(path: Path) -> Annotated | None:
         os.utime(path)
         grid = TokenGrid(tokens, plain["body"], plain["heights"], plain["cell"])
         return Annotated(grid, plain["shares"])
-    except Exception:  # missing, cut off, or of another make: it is made anew
+    except Exception:  # missing, cut off, or of another make: it is made again
         return None
 
 

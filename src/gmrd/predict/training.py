@@ -16,7 +16,7 @@ class TrainingScans:
     """Geometry and intensities of the training volumes.
 
     Attributes:
-        geometry: how they lay; None in a checkpoint that does not tell.
+        geometry: of the volumes; None if the checkpoint records none.
         intensity: what had been done to their intensities.
         name: of the data set.
     """

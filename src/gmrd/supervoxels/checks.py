@@ -50,7 +50,9 @@ def as_volume(image: ArrayLike) -> NDArray[Any]:
             f"the image holds {count} voxels that are NaN or infinite: replace them first"
         )
     if low == high:
-        raise InputError(f"the image is constant: every voxel is {low:g}, there is nothing to cut")
+        raise InputError(
+            f"the image is constant: every voxel is {low:g}, so there is nothing to segment"
+        )
     if not 1e-100 <= high - low <= 1e100:
         raise InputError(
             f"the image spans {low:g} to {high:g}: rescale it, to 0..255 for example, since "

@@ -1,4 +1,4 @@
-"""Where parallel jobs run: processes of this machine or a Dask cluster, by configuration."""
+"""Where parallel jobs run: in processes of this machine or on a Dask cluster."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from gmrd.training.tracking import CaseRecorder, close, record_checkpoints, reco
 class ScoreHeldOut(Callback):
     """Records a training; scores the held-out cases when it has ended.
 
-    A callback, because all of this belongs into the process that trains: under ``ddp_spawn`` that
+    A callback, because all of this belongs in the process that trains: under ``ddp_spawn`` that
     is a child, of whose loggers and checkpoints the parent knows nothing. The scores are added to
     ``trainer.callback_metrics``.
 
@@ -106,7 +106,7 @@ def choose_weights(which: str, trainer: Trainer, module: GMRDModule) -> None:
     """Leave the last weights in place, or load those that validated best.
 
     Raises:
-        InputError: ``best`` is asked for and no validation took place.
+        InputError: ``best`` is asked for and there was no validation.
     """
     if which == "last":
         return
@@ -114,7 +114,7 @@ def choose_weights(which: str, trainer: Trainer, module: GMRDModule) -> None:
     path = next((found for found in saved if found), None)
     if path is None:
         raise InputError(
-            "evaluation.weights=best, but no validation took place: lower "
+            "evaluation.weights=best, but there was no validation: lower "
             "trainer.val_check_interval below trainer.max_steps, or use evaluation.weights=last"
         )
     module.load_state_dict(read_checkpoint(Path(path))["state_dict"])

@@ -1,4 +1,4 @@
-"""One training a folder: a second one would write over the first one's files."""
+"""One training per folder: a second would overwrite the first one's files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = ".training"
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; the system lets go of it when the process ends, however it ends.
+    """Hold a run's folder; the system releases it when the process ends, however it ends.
 
     Of the processes of one training the first holds it for all.
 
@@ -32,8 +32,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise InputError(
-            f"{folder}: another training runs in this folder: wait for its end, or end it, and "
-            "give the command again; a training beside it needs another hydra.run.dir"
+            f"{folder}: another training runs in this folder: wait until it ends, or stop it, "
+            "and run the command again; a second training needs its own hydra.run.dir"
         ) from error
     except (OSError, NotImplementedError):  # a file system without locks
         pass

@@ -1,4 +1,4 @@
-"""What a training puts into its checkpoints about itself."""
+"""What a training records of itself in its checkpoints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ELSEWHERE = frozenset(
 
 
 def remember(cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule) -> None:
-    """Have the module's checkpoints say how it is trained.
+    """Record in the module's checkpoints how it is trained.
 
     Args:
         cfg: the resolved configuration of the training.

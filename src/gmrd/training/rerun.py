@@ -27,7 +27,7 @@ def move_into(cfg: DictConfig, output_dir: Path) -> None:
     that run's checkpoints.
 
     Raises:
-        InputError: the configuration does not tell which folder it was saved in, or a key that
+        InputError: the configuration does not say which folder it was saved in, or a key that
             others follow was changed without them.
     """
     saved_in = cfg.get("output_dir")

@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from, and whether it can."""
+"""Which checkpoint a training resumes from, and whether it can."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _say(text: str) -> None:
 def checkpoint_to_resume(
     ckpt_path: str | None, output_dir: Path, module: GMRDModule
 ) -> Path | None:
-    """The checkpoint to go on from: a given file, or with ``auto`` this run's last one, if any.
+    """The checkpoint to resume from: a given file, or with ``auto`` this run's last one, if any.
 
     Raises:
         InputError: the file does not exist, cannot be read, or is of another training.
@@ -42,7 +42,7 @@ def checkpoint_to_resume(
     if ckpt_path == "auto":
         path = output_dir / "checkpoints" / "last.ckpt"
         if not path.is_file():
-            _say(f"ckpt_path=auto: there is no {path} yet: training from the start")
+            _say(f"ckpt_path=auto: {path} does not exist yet: training from scratch")
             return None
     if path.is_dir():
         raise InputError(f"ckpt_path={path} is a folder: name a .ckpt in it, such as last.ckpt")
@@ -52,10 +52,10 @@ def checkpoint_to_resume(
     _refuse_other_training(path, saved, module)
     if "global_step" not in saved:
         raise InputError(
-            f"ckpt_path={path} holds weights alone, as gmrd-export and gmrd-convert write them: "
-            "there is no training in it to go on with"
+            f"ckpt_path={path} contains only weights, as gmrd-export and gmrd-convert write them: "
+            "there is no training to resume"
         )
-    _say(f"going on from step {saved['global_step']} of {path}")
+    _say(f"resuming from step {saved['global_step']} of {path}")
     return path
 
 
@@ -69,7 +69,8 @@ def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDMod
     if before != now:
         raise InputError(
             f"ckpt_path={path} was trained with another module (model._target_={before}, here "
-            f"{now}): give the one that it was trained with, or train anew with ckpt_path=null"
+            f"{now}): use the one that it was trained with, or train from "
+            "scratch with ckpt_path=null"
         )
     for part in PARTS:
         found = _differing(theirs.get(part) or {}, ours.get(part) or {})
@@ -77,15 +78,17 @@ def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDMod
             found = _differing(_shapes(saved["state_dict"]), _shapes(module.state_dict()))
         if found:
             raise InputError(
-                f"ckpt_path={path} was trained with another {part} ({found}): give the settings "
-                "that it was trained with, or train anew with ckpt_path=null"
+                f"ckpt_path={path} was trained with another {part} ({found}): use the settings "
+                "that it was trained with, or train from scratch with ckpt_path=null"
             )
     _refuse_other_draws(path, {"seed": theirs.get("seed")}, {"seed": ours.get("seed")})
     record, current = (TrainingRecord.from_plain(of.get("scans")) for of in (theirs, ours))
     if record is None or current is None or record.cases is None:
-        _say(f"note: {path} does not tell what it was trained on: it may have seen other cases")
+        _say(
+            f"note: {path} does not say what it was trained on: it may have seen cases of this fold"
+        )
         return
-    # Weights that have seen the cases to be scored would be said not to have.
+    # Else weights that have seen the cases to be scored would pass for unseen.
     _refuse_other_draws(path, _facts(record), _facts(current))
 
 
@@ -94,13 +97,13 @@ def _refuse_other_draws(path: Path, theirs: Mapping[str, Any], ours: Mapping[str
         if before != ours.get(name):
             raise InputError(
                 f"ckpt_path={path} was trained with {name}={before}, here {name}="
-                f"{ours.get(name)}: give what it was trained with, or train anew with "
+                f"{ours.get(name)}: use what it was trained with, or train from scratch with "
                 "ckpt_path=null"
             )
 
 
 def _facts(record: TrainingRecord) -> dict[str, Any]:
-    """What must be the same for a training to be the same; other versions may go on with it.
+    """What must be the same for a training to be the same; other versions may resume it.
 
     The settings of the model are not among them: its parts have been compared.
     """
@@ -111,7 +114,7 @@ def _facts(record: TrainingRecord) -> dict[str, Any]:
 
 
 def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """What is recorded there and other here; a setting that did not exist yet is no difference."""
+    """What is recorded there and differs here; a setting that did not exist yet does not count."""
     keys = [key for key in theirs if theirs[key] != ours.get(key)]
     return ", ".join(f"{key}={theirs[key]}, here {ours.get(key)}" for key in keys)
 

@@ -1,4 +1,4 @@
-"""Which ways to use several processes work where; what cannot work is refused before it begins."""
+"""Which strategies for several processes work where; others are refused before training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gmrd.training.callbacks.preemption import TERMINATED
 
 
 def refuse_missing_gpus(cfg: DictConfig) -> None:
-    """Refuse settings that only GPUs can follow where there is none.
+    """Refuse settings that need a GPU where there is none.
 
     Raises:
         InputError: with what works in its place.

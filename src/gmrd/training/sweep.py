@@ -1,4 +1,4 @@
-"""What became of every job of a multirun: a table, and ``sweep.csv`` in the sweep's folder."""
+"""The outcome of every job of a multirun: a table, and ``sweep.csv`` in the sweep's folder."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SweepLog(Callback):
             _take_up_study(config.hydra.sweeper)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Start the clock, and note the job in case that it never ends."""
+        """Start the clock, and note the job in case it never ends."""
         self._start = time.time()
         self._write(config, {"status": "did not end"})
 

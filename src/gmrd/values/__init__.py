@@ -1,1 +1,1 @@
-"""Values that people and files give, held against the types that the code declares."""
+"""Values from users and files, checked against the types that the code declares."""

@@ -1,4 +1,4 @@
-"""The arguments of a class or function, held against its signature before it is called."""
+"""The arguments of a class or function, checked against its signature before it is called."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Part:
             raise InputError(f"{key}={value}: expected {self.describe('')}")
         name = value.get(TARGET, self.default)
         if name is None:
-            raise InputError(f"{key} names no class: add {key}.{TARGET}=package.module.Class")
+            raise InputError(
+                f"{key} does not name a class: add {key}.{TARGET}=package.module.Class"
+            )
         refuse_wrong_arguments(key, imported(key, str(name)), value)
         for argument in self.limits.keys() & value.keys():
             fitted(below(key, argument), value[argument], self.limits[argument])
@@ -67,7 +69,7 @@ def imported(key: str, name: str) -> Any:
 def refuse_wrong_arguments(key: str, target: Any, given: Mapping[str, Any]) -> None:
     """Refuse arguments that a signature does not have, or values that its annotations exclude.
 
-    Names with an underscore in front are Hydra's. What is not annotated is not looked at.
+    Names with an underscore in front are Hydra's. Arguments without an annotation are not checked.
 
     Raises:
         InputError: with the argument's key, its value and what is allowed.
@@ -101,7 +103,7 @@ def refuse_wrong_fields(key: str, record: Any) -> None:
 
 
 def _refuse(key: str, value: Any, kind: Any) -> None:
-    """Refuse a value of another kind; a part that is named within it is looked at as well."""
+    """Refuse a value of another kind; a part that is named within it is checked too."""
     if isinstance(value, Mapping) and TARGET in value:
         Part().fitted(key, value)
         return

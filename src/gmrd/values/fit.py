@@ -23,7 +23,7 @@ MAPPINGS = (dict, Mapping)
 
 
 class _UnfitError(Exception):
-    """A value that is not of the kind; who knows its key says so."""
+    """A value that is not of the kind; reported where its key is known."""
 
 
 def fitted(key: str, value: Any, kind: Any) -> Any:
@@ -116,7 +116,7 @@ def _annotated(key: str, value: Any, base: Any, rules: Sequence[Any]) -> Any:
 
 
 def _member(key: str, value: Any, members: Sequence[Any]) -> Any:
-    """The value as the first member of a union that it fits; what refused a part of it is told."""
+    """The value as the first member of a union that it fits; a part's refusal is passed on."""
     if not all(map(_is_known, members)) and not isinstance(value, _SCALARS):
         return value
     refused: list[InputError] = []
@@ -223,7 +223,7 @@ def _either(texts: Sequence[str]) -> str:
 
 
 def _remedy(key: str, value: Any, kind: Any) -> str:
-    """How to write a value that is right but for its form."""
+    """How to write a value whose form alone is wrong."""
     members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     bare = [get_args(m)[0] if get_origin(m) is Annotated else m for m in members]
     if isinstance(value, _SCALARS) and any(get_origin(m) in (*LISTS, tuple) for m in bare):

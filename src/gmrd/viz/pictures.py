@@ -1,4 +1,4 @@
-"""Pictures that a person can judge a segmentation by."""
+"""Pictures for judging a segmentation."""
 
 from __future__ import annotations
 

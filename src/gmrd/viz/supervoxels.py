@@ -1,4 +1,4 @@
-"""A picture to judge supervoxels by."""
+"""A picture for judging supervoxels."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def _empty_classes(classes: Mapping[int, str], portraits: Sequence[Portrait]) ->
             yield Finding(
                 "error",
                 "",
-                f"no case holds class {class_id} ({name})",
+                f"no case contains class {class_id} ({name})",
                 "the ids in `classes` may not be those in the files: see the table, and "
                 "data.label_values",
             )
@@ -144,7 +144,7 @@ def _unknown_values(classes: Mapping[int, str], portraits: Sequence[Portrait]) -
         yield Finding(
             "note",
             "",
-            f"the labels hold values that are no class: {listed}",
+            f"the labels contain values that are not classes: {listed}",
             "they count as background in evaluation and do not exclude slices in setting 2",
         )
 
@@ -212,7 +212,8 @@ def _changed_files(root: Path, layout: Layout) -> Iterator[Finding]:
                     "warning",
                     record["case_id"],
                     f"{name} {'was changed' if found else 'is gone'} since it was prepared",
-                    "the manifest no longer describes the data; gmrd-prepare makes lost files anew",
+                    "the manifest no longer describes the data; gmrd-prepare makes missing files "
+                    "again",
                 )
 
 

@@ -75,7 +75,7 @@ def load_mask(path: Path) -> Integer[np.ndarray, "y x"]:
     """A PNG mask as whole numbers 0 to 255 (or 65535), white of a 1-bit image being 255.
 
     Raises:
-        InputError: the file is no PNG that can be read.
+        InputError: the file cannot be read as PNG.
     """
     refuse_no_file(path)
     try:
@@ -122,7 +122,7 @@ def class_ids(
     if len(unknown) or label.max(initial=0) > 255:
         value = int(unknown[0]) if len(unknown) else int(label.max())
         raise InputError(
-            f"{path} holds the value {value}, which stands for no class: add it to "
+            f"{path} holds the value {value}, which belongs to no class: add it to "
             f"data.preparation.label_ranges (now {dict(ranges)})"
         )
     return label.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""How fast training goes, and what it waits for."""
+"""How fast training is, and what it waits for."""
 
 from __future__ import annotations
 

@@ -1,33 +1,269 @@
-"""One annotated scan in, nothing trained: Dice on CHAOST2, fold by fold, with time and memory.
+"""One annotated scan in, nothing trained: every figure on CHAOST2 that the documentation gives.
 
-    python bench/one_scan.py --root CHAOST2            # the 20 pairs of the five folds
-    python bench/one_scan.py --root CHAOST2 --folds 2
+    python bench/one_scan.py --root CHAOST2                  # the 20 pairs of the five folds
+    python bench/one_scan.py --root CHAOST2 --what matching three_slices --folds 0 1
+    python bench/one_scan.py --root CHAOST2 --what all_pairs --limit 40
 
-The last case of a fold is its support. Nothing is known of the query; ``extent known`` leaves out
-what was found on slices beyond the organ's true first and last.
+The last case of a fold is its support. Results are added to ``--out``, a line for every organ, and
+what lies there is not computed again, so a run that was stopped goes on and the tables at the end
+are of all that was measured.
+
+What can be measured (``--what``):
+
+- ``matching``: as installed. Nothing is known of the query; "extent known" leaves out what was
+  found on slices beyond the organ's true first and last.
+- ``three_slices``: the field's protocol. Three slices of an organ are annotated, and the query's
+  first and last slice with the organ are known.
+- ``without_NAME``: an ingredient taken away, see ``ABLATIONS``.
+- ``shots_1``, ``shots_2``, ``shots_3``: K annotated scans, the fold's last K cases, on its first
+  two.
+- ``transfer``, ``simpleitk``: the label carried by the affine part of our alignment, and by
+  SimpleITK's affine registration of intensities (Mattes mutual information).
+- ``phantom``: the network of the package, which was trained on phantoms.
+- ``all_pairs``: the 380 ordered pairs, in an order drawn once.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
+import random
 import resource
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.table import Table
+from scipy import ndimage
+from scipy.special import ndtr
 
 import gmrd
-from gmrd.data.protocol import fold_cases
+from gmrd.data.protocol import fold_cases, query_chunks, slices_of, support_slices
 from gmrd.evaluation.metrics import overlap_scores
 from gmrd.io.readers import read_label, read_scan
+from gmrd.io.scan import Scan
+from gmrd.matching import regions
+from gmrd.matching.alignment import transformed
+from gmrd.matching.dense import Annotated, carry_labels
+from gmrd.matching.edges import follow_edges
+from gmrd.matching.labels import THRESHOLD
+from gmrd.matching.segmenter import ACROSS_MM, IN_PLANE_PX, enlarged
+from gmrd.weights import packaged
 
 ORGANS = {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"}
+CHOSEN_ON = (0, 1)
+"""Folds that settings are chosen on."""
+
+ABLATIONS: dict[str, dict[str, object]] = {
+    "ranks": {"gmrd.predict.frame.ranks": lambda image, body: ndtr(standardised(image, body))},
+    "scale": {"gmrd.matching.segmenter.on_scale_of": lambda support, query, *_: query.ranks},
+    "field": {"gmrd.matching.alignment.FIELD_ROUNDS": ()},
+    "second_look": {
+        "gmrd.matching.segmenter._closer": lambda coarse, placed, *_: enlarged(
+            coarse, placed.scan.ranks.shape[1:]
+        )
+    },
+    "edges": {"gmrd.matching.segmenter.follow_edges": lambda probability, _: probability},
+    "regions": {"gmrd.matching.regions.WEIGHT": 0.0},
+    "shapes": {"gmrd.matching.segmenter.SHAPE_WEIGHT": 0.0},
+    "way_back": {"gmrd.predict.by_matching.evident_pieces": lambda mask, p: greatest(mask)},
+}
+
+
+def standardised(image: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """Mean 0 and deviation 1 within the body."""
+    inside = image[body]
+    return ((image - inside.mean()) / inside.std()).astype(np.float32) * body
+
+
+def greatest(mask: np.ndarray) -> list[np.ndarray]:
+    """The largest piece alone."""
+    pieces, n_pieces = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    return [pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()] if n_pieces else []
+
+
+@dataclass(frozen=True)
+class Row:
+    """An organ of a pair: Dice, Dice with the extent known, the estimate, and the query's CPU."""
+
+    what: str
+    fold: int
+    supports: tuple[str, ...]
+    query: str
+    organ: str
+    dice: float
+    known: float
+    estimate: float
+    seconds: float
+
+
+Found = Callable[[Scan, np.ndarray], tuple[dict[str, np.ndarray], dict[str, float]]]
+"""From a query and its truth, which only ``three_slices`` looks at, to masks and estimates."""
 
 
 def files(root: Path, case: str) -> tuple[Path, Path]:
     folder = root / "chaos_MR_T2_normalized"
     return folder / f"image_{case}.nii.gz", folder / f"label_{case}.nii.gz"
+
+
+def predictor(root: Path, supports: Sequence[str], checkpoint: Path | None = None) -> Found:
+    made = gmrd.Predictor(
+        [files(root, case) for case in supports], names=ORGANS, checkpoint=checkpoint
+    )
+
+    def found(scan: Scan, _: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        result = made(scan)
+        masks = {organ: result.labels == value for value, organ in ORGANS.items()}
+        return masks, dict(result.quality)
+
+    return found
+
+
+def three_slices(root: Path, supports: Sequence[str]) -> Found:
+    """Each organ by itself, from three of its slices; slices lie by their place in the extent."""
+    made = gmrd.Predictor([files(root, case) for case in supports], names=ORGANS)
+    (support,) = made.matching.supports
+
+    def found(scan: Scan, truth: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        query = made.matching.place(scan)
+        placed, masks = query.placed, {}
+        deviations = (ACROSS_MM, IN_PLANE_PX * placed.scan.spacing[1])
+        for organ, (value, name) in enumerate(ORGANS.items()):
+            true = query.grid.slices((truth == value).astype(np.float32)) > 0.5
+            annotated = support_slices(support.masks[:, organ] > 0.5)
+            heights = support.scan.heights[annotated]
+            slices = torch.from_numpy(slices_of(true))
+            # From a slice's place in the extent to a height, through 1/6, 1/2 and 5/6.
+            part = (torch.arange(len(slices)) + 0.5) / len(slices)
+            slope = (heights[2] - heights[0]) / (4 / 6)
+            expected_height = heights[1] + slope * (part - 0.5)
+            looks = []
+            for cells, grid in (
+                (support.coarse, placed.coarse.at(slices)),
+                (support.fine, placed.on_scale.fine(support.encoder, slices)),
+            ):
+                kept = torch.stack([(cells.grid.heights - h).abs().argmin() for h in heights])
+                shown = Annotated(cells.grid.at(kept), cells.shares[kept][..., organ : organ + 1])
+                expected = placed.alignments[0].of(grid, slices.tolist()).clone()
+                expected[..., 0] = expected_height[:, None, None]
+                carried = carry_labels(grid, grid.body, [(shown, expected)], deviations)
+                looks.append(enlarged(carried, placed.scan.ranks.shape[1:]))
+            probability = torch.zeros(len(true), 1, *true.shape[1:])
+            probability[slices] = torch.where(looks[0] > 0.03, looks[1], 0.0)
+            followed = follow_edges(probability, torch.from_numpy(placed.scan.ranks)).numpy()
+            decided = regions.Regions(
+                placed.scan.ranks, (followed > regions.ACTIVE)[:, 0], placed.scan.spacing,
+                support.smallest_ml,
+            ).vote(followed)  # fmt: skip
+            mask = query.grid.scan(np.ascontiguousarray(decided[:, 0])) > THRESHOLD
+            inside = np.zeros(len(mask), dtype=bool)
+            inside[list(itertools.chain(*query_chunks(truth == value)))] = True
+            masks[name] = mask & inside[:, None, None]
+        return masks, dict.fromkeys(ORGANS.values(), float("nan"))
+
+    return found
+
+
+def transfer(root: Path, supports: Sequence[str]) -> Found:
+    """The annotation laid over the query by the alignment's affine part."""
+    made = gmrd.Predictor([files(root, case) for case in supports], names=ORGANS)
+    (support,) = made.matching.supports
+
+    def found(scan: Scan, _: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        query = made.matching.place(scan)
+        ranks = query.placed.scan.ranks
+        _, y, x = query.placed.scan.spacing
+        rows, columns = (
+            (torch.arange(n) + 0.5) * mm for n, mm in zip(ranks.shape[1:], (y, x), strict=True)
+        )
+        heights = query.placed.scan.heights
+        here = torch.stack(torch.meshgrid(heights, rows, columns, indexing="ij"), dim=-1)
+        there = transformed(query.placed.alignments[0].matrix, here)
+        places = (there / torch.tensor(support.scan.spacing) - torch.tensor([0, 0.5, 0.5])).numpy()
+        masks = {}
+        for organ, name in enumerate(ORGANS.values()):
+            carried = ndimage.map_coordinates(
+                support.masks[:, organ], np.moveaxis(places, -1, 0), order=1
+            )
+            masks[name] = query.grid.scan(carried) > 0.5
+        return masks, dict.fromkeys(ORGANS.values(), float("nan"))
+
+    return found
+
+
+def simpleitk(root: Path, supports: Sequence[str]) -> Found:
+    """The annotation laid over the query by SimpleITK's affine registration of intensities."""
+    import SimpleITK as sitk  # noqa: N813
+
+    image, label = files(root, supports[0])
+    support = read_scan(image)
+
+    def as_image(array: np.ndarray, scan: Scan) -> sitk.Image:
+        made = sitk.GetImageFromArray(array.astype(np.float32))
+        made.SetSpacing(scan.spacing[::-1])
+        return made
+
+    moving = as_image(support.image, support)
+    annotated = as_image(read_label(label, support), support)
+
+    def found(scan: Scan, _: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        fixed = as_image(scan.image, scan)
+        method = sitk.ImageRegistrationMethod()
+        method.SetMetricAsMattesMutualInformation(50)
+        method.SetMetricSamplingStrategy(method.REGULAR)
+        method.SetMetricSamplingPercentage(0.1)
+        method.SetInterpolator(sitk.sitkLinear)
+        method.SetOptimizerAsGradientDescent(1.0, 200)
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetShrinkFactorsPerLevel([4, 2, 1])
+        method.SetSmoothingSigmasPerLevel([2, 1, 0])
+        start = sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(3))
+        method.SetInitialTransform(start, inPlace=False)
+        moved = sitk.Resample(
+            annotated, fixed, method.Execute(fixed, moving), sitk.sitkNearestNeighbor
+        )
+        labels = sitk.GetArrayFromImage(moved).round()
+        masks = {organ: labels == value for value, organ in ORGANS.items()}
+        return masks, dict.fromkeys(ORGANS.values(), float("nan"))
+
+    return found
+
+
+def phantom(root: Path, supports: Sequence[str]) -> Found:
+    return predictor(root, supports, packaged())
+
+
+def pairs(
+    what: str, cases: Sequence[str], folds: Sequence[int]
+) -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
+    """(fold, supports, queries); fold -1 where there are no folds."""
+    if what == "all_pairs":
+        every = list(itertools.permutations(cases, 2))
+        random.Random(0).shuffle(every)
+        for support, query in every:
+            yield -1, (support,), (query,)
+        return
+    for fold in folds:
+        members = tuple(fold_cases(cases, fold))
+        if what.startswith("shots_"):
+            yield fold, members[-int(what[-1]) :], members[:2]
+        else:
+            yield fold, members[-1:], members[:-1]
+
+
+def measure(what: str, root: Path, supports: Sequence[str]) -> Found:
+    made = {
+        "three_slices": three_slices, "transfer": transfer, "simpleitk": simpleitk,
+        "phantom": phantom,
+    }  # fmt: skip
+    return made.get(what, predictor)(root, supports)
 
 
 def within_extent(found: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -37,56 +273,112 @@ def within_extent(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     return found & inside[:, None, None]
 
 
+def run(what: str, root: Path, folds: Sequence[int], limit: int, out: Path, done: set) -> None:
+    cases = sorted(
+        (
+            file.name.split("_")[1].split(".")[0]
+            for file in files(root, "*")[0].parent.glob("image_*")
+        ),
+        key=int,
+    )
+    for fold, supports, queries in itertools.islice(pairs(what, cases, folds), limit):
+        todo = [query for query in queries if (what, supports, query) not in done]
+        if not todo:
+            continue
+        with ExitStack() as stack:
+            for target, value in ABLATIONS.get(what.removeprefix("without_"), {}).items():
+                stack.enter_context(patch(target, value))
+            find = measure(what, root, supports)
+            for query in todo:
+                image, label = files(root, query)
+                scan = read_scan(image)
+                truth = read_label(label, scan)
+                start = time.process_time()
+                masks, estimates = find(scan, truth)
+                seconds = time.process_time() - start
+                rows = []
+                for value, organ in ORGANS.items():
+                    true = truth == value
+                    dice = overlap_scores(masks[organ], true).dice
+                    known = overlap_scores(within_extent(masks[organ], true), true).dice
+                    rows.append(
+                        Row(what, fold, tuple(supports), query, organ, dice, known,
+                            estimates[organ], seconds)
+                    )  # fmt: skip
+                with out.open("a") as file:
+                    file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+                scores = " ".join(f"{row.organ} {100 * row.dice:.1f}" for row in rows)
+                print(f"{what}, {'+'.join(supports)} to {query}: {scores}; CPU {seconds:.0f} s",
+                      flush=True)  # fmt: skip
+
+
+def report(rows: Sequence[Row]) -> None:
+    """Means in per cent, a line for everything that was measured."""
+    table = Table("", "n", "mean", *ORGANS.values(), "fold 0", "1", "2", "3", "4", "2 to 4",
+                  "extent known", "5th percentile", "worst", "CPU s")  # fmt: skip
+    for what in dict.fromkeys(row.what for row in rows):
+        chosen = [row for row in rows if row.what == what]
+        dice = np.array([row.dice for row in chosen])
+        folds = np.array([row.fold for row in chosen])
+        table.add_row(
+            what,
+            str(len(chosen) // len(ORGANS)),
+            *map(percent, [
+                dice,
+                *(dice[[row.organ == organ for row in chosen]] for organ in ORGANS.values()),
+                *(dice[folds == fold] for fold in range(5)),
+                dice[folds > max(CHOSEN_ON)],
+                np.array([row.known for row in chosen]),
+            ]),
+            f"{100 * np.percentile(dice, 5):.1f}", f"{100 * dice.min():.1f}",
+            f"{np.mean([row.seconds for row in chosen]):.0f}",
+        )  # fmt: skip
+    Console(width=170).print(table)
+    for what in ("matching", "all_pairs"):
+        judge([row for row in rows if row.what == what and not np.isnan(row.estimate)], what)
+
+
+def percent(values: np.ndarray) -> str:
+    return f"{100 * values.mean():.1f}" if len(values) else ""
+
+
+def judge(rows: Sequence[Row], what: str) -> None:
+    """How the estimate goes with the truth."""
+    if len(rows) < len(ORGANS):
+        return
+    dice, estimate = (np.array([getattr(row, key) for row in rows]) for key in ("dice", "estimate"))
+    poor, flagged = dice < 0.5, estimate < 0.5
+    print(
+        f"{what}: estimated and true Dice correlate by {np.corrcoef(dice, estimate)[0, 1]:.2f}; of "
+        f"{poor.sum()} organs below 50, {(poor & flagged).sum()} are flagged, with "
+        f"{(flagged & ~poor).sum()} others of {len(rows)}; mean error "
+        f"{100 * np.abs(dice - estimate).mean():.1f}"
+    )
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--what", nargs="+", default=["matching"])
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--encoder", default="lite0")
+    parser.add_argument("--limit", type=int, default=10**6, help="supports of all_pairs, at most")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("one_scan.jsonl"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    names = (arguments.root / "chaos_MR_T2_normalized").glob("image_*.nii.gz")
-    cases = sorted((f.name.split("_")[1].split(".")[0] for f in names), key=int)
-    rows = []
-    for fold in arguments.folds:
-        *queries, support = fold_cases(cases, fold)
-        predictor = gmrd.Predictor(
-            [files(arguments.root, support)],
-            names=ORGANS,
-            options=gmrd.Options(encoder=arguments.encoder),
-        )
-        for case in queries:
-            image, label = files(arguments.root, case)
-            scan = read_scan(image)
-            truth = read_label(label, scan)
-            start = time.process_time()
-            found = predictor(scan)
-            cpu = time.process_time() - start
-            for value, organ in ORGANS.items():
-                mask, true = found.labels == value, truth == value
-                dice = overlap_scores(mask, true).dice
-                known = overlap_scores(within_extent(mask, true), true).dice
-                rows.append((fold, organ, dice, known, found.quality[organ]))
-            scores = " ".join(f"{organ} {100 * row[2]:.1f}" for organ, row in zip(
-                ORGANS.values(), rows[-len(ORGANS):], strict=True))  # fmt: skip
-            print(f"fold {fold}, {support} to {case}: {scores}; CPU {cpu:.1f} s", flush=True)
-    report(rows)
-
-
-def report(rows: list[tuple[int, str, float, float, float]]) -> None:
-    """Means in per cent: all slices, then with the extent known."""
-    for place in (0, 1):
-        for key in dict.fromkeys(row[place] for row in rows):
-            chosen = np.array([row[2:4] for row in rows if row[place] == key])
-            title = f"fold {key}" if place == 0 else key
-            print(f"{title:<14} {100 * chosen[:, 0].mean():5.1f} {100 * chosen[:, 1].mean():5.1f}")
-    scores = np.array([row[2:] for row in rows])
-    known = ~np.isnan(scores[:, 2])
-    print(f"{'mean':<14} {100 * scores[:, 0].mean():5.1f} {100 * scores[:, 1].mean():5.1f}")
-    print(f"5th percentile of organ Dice {100 * np.percentile(scores[:, 0], 5):.1f}")
-    correlation = np.corrcoef(scores[known, 0], scores[known, 2])[0, 1]
-    print(f"correlation of estimated with true Dice {correlation:.2f}")
+    for what in arguments.what:
+        done = {(row.what, row.supports, row.query) for row in read(arguments.out)}
+        run(what, arguments.root, arguments.folds, arguments.limit, arguments.out, done)
+    report(read(arguments.out))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+
+
+def read(out: Path) -> list[Row]:
+    lines = out.read_text().splitlines() if out.is_file() else []
+    rows = [Row(**json.loads(line)) for line in lines]
+    return [replace(row, supports=tuple(row.supports)) for row in rows]
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from gmrd.matching.labels import count_pieces, evident_pieces, most_probable
 def test_the_most_probable_organ_has_a_voxel_above_the_threshold() -> None:
     a = np.array([[[0.5, 0.3, 0.4, 0.0]]], dtype=np.float32)
     b = np.array([[[0.4, 0.2, 0.6, 0.0]]], dtype=np.float32)
-    assert most_probable({600: a, 2: b}).tolist() == [[[600, 0, 2, 0]]]
-    assert most_probable({600: a, 2: b}, {600: 0.2, 2: 0.9}).tolist() == [[[600, 600, 0, 0]]]
+    assert most_probable(np.stack([a, b]), [600, 2]).tolist() == [[[600, 0, 2, 0]]]
 
 
 def test_evidence_outweighs_size() -> None:

@@ -21,24 +21,28 @@ def method(support: tuple[Path, Path]) -> MatchingMethod:
 
 def test_the_organ_is_found_in_another_scan(method: MatchingMethod) -> None:
     image, truth = ball(2)
-    laid = method.lay(Scan("b", image, affine()))
-    probabilities, alignments = method(laid)
-    labels = method.label_map(laid, probabilities, alignments, pieces=True)
-    assert labels.shape == image.shape
+    query = method.place(Scan("b", image, affine()))
+    found = method(query)
+    labels = found.labels()
+    assert labels.shape == found[1].shape == image.shape
     assert 2 * ((labels == 1) & (truth == 1)).sum() / ((labels == 1).sum() + truth.sum()) > 0.7
-    assert method.reverse(laid, labels, alignments)["ball"] > 0.5
+    assert method.reverse(query, labels)["ball"] > 0.5
+    assert list(found) == [1]
+    assert 0.6 < found.agreement[1] < 1.1
+    with pytest.raises(KeyError):
+        found[2]
 
 
 def test_the_piece_that_leads_home_is_kept_whatever_the_evidence(method: MatchingMethod) -> None:
     image, truth = ball(1)
-    laid = method.lay(Scan("a", image, affine()))
-    probability = 0.6 * truth.astype(np.float32)
-    probability[3:9, 4:12, 28:38] = 0.7  # more evidence, elsewhere
-    alignments = method.align(laid)
-    kept = method.label_map(laid, {1: probability}, alignments, pieces=True)
-    assert ((kept == 1) == (truth == 1)).all()
-    both = method.label_map(laid, {1: probability}, alignments, pieces=False)
-    assert (both[3:9, 4:12, 28:38] == 1).all()
+    query = method.place(Scan("a", image, affine()))
+    organ = query.grid.slices(truth.astype(np.float32)) > 0.5
+    probability = 0.6 * organ.astype(np.float32)[None]
+    elsewhere = np.zeros_like(organ)
+    elsewhere[3:9, 40:80, 140:190] = True  # more evidence
+    probability[0][elsewhere] = 0.7
+    method.keep_organs(query, probability)
+    assert (probability[0] == np.where(organ, np.float32(0.6), 0)).all()
 
 
 def test_a_speck_is_left_out_and_alone_refused(support: tuple[Path, Path]) -> None:

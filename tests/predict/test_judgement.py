@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import gmrd
 from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
 from gmrd.predict.heights import align_heights
-from gmrd.predict.judgement import estimated_dice, judge
+from gmrd.predict.judgement import dice_by_agreement, dice_by_return, judge
 from helpers.scans import affine, ball
 
 from .test_segmentation import Pair
@@ -52,8 +53,9 @@ def test_each_reason_is_given(change: dict[str, Any], kind: str, words: str) -> 
     assert words in finding.text
 
 
-def test_an_estimate_is_a_dice() -> None:
-    estimates = [estimated_dice(reverse) for reverse in np.linspace(0, 1, 11)]
+@pytest.mark.parametrize("estimate", [dice_by_agreement, dice_by_return])
+def test_an_estimate_is_a_dice(estimate: Callable[[float], float]) -> None:
+    estimates = [estimate(value) for value in np.linspace(0, 1.2, 13)]
     assert estimates == sorted(estimates)
     assert min(estimates) >= 0
     assert max(estimates) <= 1

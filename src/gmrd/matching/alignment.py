@@ -99,10 +99,67 @@ def align(query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box
         _drift(*rough, _from(matrix, rough[0]), START_ROUNDS)
         for matrix in starts(query, support, query_box, support_box)
     ]
-    best = max(tried, key=lambda alignment: alignment.similarity)
+    return realign(query, support, max(tried, key=lambda alignment: alignment.similarity))
+
+
+def realign(query: TokenGrid, support: TokenGrid, alignment: Alignment) -> Alignment:
+    """The closer rounds from an alignment's affine part on: affine, then the field.
+
+    Args:
+        query: coarse tokens, a cell every 8 pixels.
+        support: likewise.
+        alignment: where to begin; its field is left behind.
+    """
     finer = query.pooled(2), support.pooled(2)
-    best = _drift(*finer, _from(best.matrix, finer[0]), AFFINE_ROUNDS)
-    return _drift(*finer, best, FIELD_ROUNDS, smooth_field=True)
+    closer = _drift(*finer, _from(alignment.matrix, finer[0]), AFFINE_ROUNDS)
+    return _drift(*finer, closer, FIELD_ROUNDS, smooth_field=True)
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """What each of the query's body cells matches in the support under an alignment.
+
+    Attributes:
+        counterpart: expected position in the support (mm).
+        trust: 1 where the counterpart is sharp and leads back to the cell, 0 where neither.
+        cycle: how near it leads back alone, 0 to 1.
+        total: sum of the weights.
+        weights: of every body cell of the support.
+    """
+
+    counterpart: Float32[Tensor, "n 3"]
+    trust: Float32[Tensor, " n"]
+    cycle: Float32[Tensor, " n"]
+    total: Float32[Tensor, " n"]
+    weights: Float32[Tensor, "n m"]
+
+
+def correspond(
+    query: TokenGrid, support: TokenGrid, alignment: Alignment, prior: tuple[float, float]
+) -> Correspondence:
+    """Match all body cells of two scans softly, near the places that an alignment gives.
+
+    Args:
+        query: cells of the query; of a size that all pairs of them fit in memory.
+        support: likewise.
+        alignment: of the two.
+        prior: deviations (across, in plane) in mm of matches from the aligned place.
+    """
+    across, in_plane = prior
+    deviations = torch.tensor([across, in_plane, in_plane])
+    here, there = query.positions()[query.body], support.positions()[support.body]
+    centre = there.mean(dim=0)
+    expected = alignment.of(query)[query.body]
+    weights = resemblance(
+        extended(query.tokens[query.body], expected - centre, deviations, query=True),
+        extended(support.tokens[support.body], there - centre, deviations, query=False),
+    )
+    counterpart, total, spread = _mean_positions(weights, there)
+    back, _, _ = _mean_positions(weights.T, here)
+    returned, _, _ = _mean_positions(weights, back)
+    cycle = torch.exp(-0.5 * ((returned - here) / CYCLE_MM).square().sum(dim=1))
+    trust = cycle * torch.exp(-0.5 * spread / SPREAD_MM**2)
+    return Correspondence(counterpart, trust, cycle, total, weights)
 
 
 def starts(
@@ -189,32 +246,20 @@ def _drift(
     smooth_field: bool = False,
 ) -> Alignment:
     """Improve an alignment round by round: its affine part, or the field that is added to it."""
-    here, there = query.positions()[query.body], support.positions()[support.body]
-    centre = there.mean(dim=0)
-    for across, in_plane in rounds:
-        deviations = torch.tensor([across, in_plane, in_plane])
-        expected = transformed(alignment.matrix, here) + alignment.field[query.body]
-        weights = resemblance(
-            extended(query.tokens[query.body], expected - centre, deviations, query=True),
-            extended(support.tokens[support.body], there - centre, deviations, query=False),
-        )
-        counterpart, total, spread = _mean_positions(weights, there)
-        back, _, _ = _mean_positions(weights.T, here)
-        returned, _, _ = _mean_positions(weights, back)
-        cycle = torch.exp(-0.5 * ((returned - here) / CYCLE_MM).square().sum(dim=1))
-        trust = cycle * torch.exp(-0.5 * spread / SPREAD_MM**2)
+    here = query.positions()[query.body]
+    for prior in rounds:
+        found = correspond(query, support, alignment, prior)
         if smooth_field:
-            residual = counterpart - transformed(alignment.matrix, here)
-            field = _smooth_field(query, residual, trust)
+            residual = found.counterpart - transformed(alignment.matrix, here)
+            field = _smooth_field(query, residual, found.trust)
             alignment = replace(alignment, field=field)
         else:
-            alignment = replace(
-                alignment, matrix=_affine_fit(alignment.matrix, here, counterpart, trust)
-            )
+            matrix = _affine_fit(alignment.matrix, here, found.counterpart, found.trust)
+            alignment = replace(alignment, matrix=matrix)
         alignment = replace(
             alignment,
-            similarity=float(total.clamp(min=1e-30).log().mean()),
-            consistency=float(cycle.mean()),
+            similarity=float(found.total.clamp(min=1e-30).log().mean()),
+            consistency=float(found.cycle.mean()),
         )
     return alignment
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt
@@ -20,19 +20,18 @@ TOUCHING = np.ones((3, 3, 3), dtype=bool)
 
 
 def most_probable(
-    probabilities: Mapping[int, Float32[np.ndarray, "z y x"]],
-    thresholds: Mapping[int, float] | None = None,
+    probabilities: Float32[np.ndarray, "k z y x"], values: Sequence[int]
 ) -> UInt[np.ndarray, "z y x"]:
-    """The label value of the most probable organ of each voxel, 0 below its threshold."""
-    shape = next(iter(probabilities.values())).shape
-    labels = np.zeros(shape, dtype=np.min_scalar_type(max(probabilities)))
-    best = np.zeros(shape, dtype=np.float32)
-    for value, probability in probabilities.items():
-        claimed = probability > best
-        best[claimed] = probability[claimed]
-        least = THRESHOLD if thresholds is None else thresholds[value]
-        labels[claimed] = np.where(probability[claimed] > least, value, 0)
-    return labels
+    """The label value of the most probable organ of each voxel, 0 below :data:`THRESHOLD`.
+
+    Args:
+        probabilities: of every organ.
+        values: the organs' label values.
+    """
+    named = np.array(values, dtype=np.min_scalar_type(max(values)))
+    labels = named[probabilities.argmax(axis=0)]
+    labels[probabilities.max(axis=0) <= THRESHOLD] = 0
+    return np.asarray(labels)
 
 
 def evident_pieces(

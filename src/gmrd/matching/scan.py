@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def silent(task: str, done: int, total: int) -> None:
     """The progress of one who is not asked."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class WorkingScan:
     """A volume resampled to the pixel size that a support sets.
 
@@ -40,7 +40,6 @@ class WorkingScan:
     ranks: Float32[np.ndarray, "z y x"]
     body: Bool[np.ndarray, "z y x"]
     spacing: tuple[float, float, float]
-    _coarse: TokenGrid | None = field(default=None, repr=False)
 
     @property
     def heights(self) -> Float32[Tensor, " z"]:
@@ -49,10 +48,7 @@ class WorkingScan:
 
     def coarse(self, encoder: nn.Module, progress: Progress = silent) -> TokenGrid:
         """Tokens of all slices, a cell every 8 pixels."""
-        if self._coarse is None:
-            every = torch.arange(len(self.ranks))
-            self._coarse = self._encoded(encoder, every, 1, progress)
-        return self._coarse
+        return self._encoded(encoder, torch.arange(len(self.ranks)), 1, progress)
 
     def fine(
         self, encoder: nn.Module, slices: Int[Tensor, " n"], progress: Progress = silent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float32
 from scipy import ndimage
 from torch import Tensor, nn
 
-from gmrd.matching.alignment import Alignment, align
+from gmrd.matching.alignment import Alignment, align, realign
 from gmrd.matching.dense import Annotated, carry_labels, shares
 from gmrd.matching.edges import follow_edges
+from gmrd.matching.intensities import on_scale_of
 from gmrd.matching.labels import count_pieces
 from gmrd.matching.regions import ACTIVE, Regions
 from gmrd.matching.scan import Progress, WorkingScan, silent
@@ -91,52 +92,96 @@ class MatchingSupport:
 
 
 @dataclass(frozen=True)
-class Matched:
-    """What matching found on a query's working slices.
+class Placed:
+    """A query along its supports.
 
     Attributes:
-        probabilities: of every organ, following the image's edges.
-        coarse: the same on cells of 8 pixels, before the second look.
+        scan: the query.
+        on_scale: the same with intensities on the scale of the support that resembles it most.
+        coarse: tokens of ``on_scale``.
         alignments: with every support.
     """
 
-    probabilities: Float32[np.ndarray, "z k y x"]
-    coarse: Float32[Tensor, "z h w k"]
+    scan: WorkingScan
+    on_scale: WorkingScan
+    coarse: TokenGrid
     alignments: tuple[Alignment, ...]
 
 
-def match(
+def place(
     query: WorkingScan, supports: Sequence[MatchingSupport], progress: Progress = silent
+) -> Placed:
+    """Align a query with its supports: by its own ranks, then by what these are in the support."""
+    encoder = supports[0].encoder
+    coarse = query.coarse(encoder, progress)
+    alignments = [
+        align(coarse, support.coarse.grid, query.box(), support.scan.box()) for support in supports
+    ]
+    best = max(range(len(supports)), key=lambda place: alignments[place].similarity)
+    nearest = supports[best]
+    ranks = on_scale_of(nearest.scan, query, (coarse, nearest.coarse.grid), alignments[best])
+    on_scale = replace(query, ranks=ranks)
+    coarse = on_scale.coarse(encoder, progress)
+    closer = tuple(
+        realign(coarse, support.coarse.grid, alignment)
+        for support, alignment in zip(supports, alignments, strict=True)
+    )
+    return Placed(query, on_scale, coarse, closer)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Organs' probabilities on a query's working slices.
+
+    Attributes:
+        refined: following the image's regions and edges and the organs' shapes.
+        raw: what matching alone says.
+    """
+
+    refined: Float32[np.ndarray, "z k y x"]
+    raw: Float32[np.ndarray, "z k y x"]
+
+
+def match(
+    placed: Placed, supports: Sequence[MatchingSupport], progress: Progress = silent
 ) -> Matched:
-    """Find in a query what is annotated in the supports.
+    """Find on a query's working slices what is annotated in the supports.
 
     Coarse, then fine where the coarse look found anything: every position of the query is
     matched with all annotated slices near its place in the aligned supports.
     """
-    encoder = supports[0].encoder
-    coarse = query.coarse(encoder, progress)
-    alignments = tuple(
-        align(coarse, support.coarse.grid, query.box(), support.scan.box()) for support in supports
-    )
+    query, coarse = placed.scan, placed.coarse
     deviations = (ACROSS_MM, IN_PLANE_PX * query.spacing[1])
-    paired = list(zip(supports, alignments, strict=True))
+    paired = list(zip(supports, placed.alignments, strict=True))
     first = carry_labels(
         coarse, coarse.body, [(s.coarse, a.of(coarse)) for s, a in paired], deviations
     )
-    where = _found(first)
+    raw = _closer(first, placed, paired, deviations, progress)
+    return Matched(_refined(raw, query, paired, progress), raw.numpy())
+
+
+def _closer(
+    coarse: Float32[Tensor, "z h w k"],
+    placed: Placed,
+    supports: Sequence[tuple[MatchingSupport, Alignment]],
+    deviations: tuple[float, float],
+    progress: Progress,
+) -> Float32[Tensor, "z k y x"]:
+    """A second look on cells of half the size, where the first found anything."""
+    shape = placed.scan.ranks.shape
+    where = _found(coarse)
     slices = torch.nonzero(where.flatten(1).any(dim=1))[:, 0]
-    probability = torch.zeros(len(query.ranks), first.shape[-1], *query.ranks.shape[1:])
+    probability = torch.zeros(shape[0], coarse.shape[-1], *shape[1:])
     if len(slices):
-        fine = query.fine(encoder, slices, progress)
-        second = carry_labels(
-            fine,
-            where[slices] & fine.body,
-            [(s.fine, a.of(fine, slices.tolist())) for s, a in paired],
+        grid = placed.on_scale.fine(supports[0][0].encoder, slices, progress)
+        found = carry_labels(
+            grid,
+            where[slices] & grid.body,
+            [(s.fine, a.of(grid, slices.tolist())) for s, a in supports],
             deviations,
         )
-        probability[slices] = _enlarged(second, query.ranks.shape[1:])
-    refined = _refined(probability, query, paired, progress)
-    return Matched(refined, first, alignments)
+        probability[slices] = enlarged(found, shape[1:])
+    return probability
 
 
 def _refined(
@@ -176,14 +221,15 @@ def _smooth(
 
 def _found(probability: Float32[Tensor, "z h w k"]) -> Bool[Tensor, "z h2 w2"]:
     """Fine cells around those where the coarse look found an organ."""
-    large = _enlarged(probability, tuple(2 * n for n in probability.shape[1:3])).sum(dim=1)
+    large = enlarged(probability, tuple(2 * n for n in probability.shape[1:3])).sum(dim=1)
     size = 2 * AROUND + 1
     return F.max_pool2d((large > FOUND).float()[:, None], size, 1, AROUND)[:, 0] > 0
 
 
-def _enlarged(
+def enlarged(
     probability: Float32[Tensor, "z h w k"], shape: tuple[int, ...]
 ) -> Float32[Tensor, "z k y x"]:
+    """Cells' probabilities on pixels."""
     return F.interpolate(
         probability.permute(0, 3, 1, 2), tuple(shape), mode="bilinear", align_corners=False
     )

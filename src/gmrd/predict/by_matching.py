@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int, UInt
+from jaxtyping import Float32, Int, UInt
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
-from gmrd.matching.alignment import Alignment, align
 from gmrd.matching.dense import shares
 from gmrd.matching.labels import evident_pieces, most_probable
 from gmrd.matching.reverse import reverse_dice
 from gmrd.matching.scan import Progress, WorkingScan, silent
-from gmrd.matching.segmenter import ACROSS_MM, IN_PLANE_PX, MatchingSupport, match
+from gmrd.matching.segmenter import (
+    ACROSS_MM,
+    IN_PLANE_PX,
+    MatchingSupport,
+    Placed,
+    match,
+    place,
+)
 from gmrd.nn.lite import STRIDE, lite_encoder
 from gmrd.predict.frame import Frame
 from gmrd.predict.geometry import Grid
@@ -26,16 +33,54 @@ LEAST_CELLS = 0.5
 
 
 @dataclass(frozen=True)
-class Laid:
-    """A query on its working slices.
+class Query:
+    """A scan on its working slices, along the supports.
 
     Attributes:
-        scan: the slices.
-        grid: the way between them and the query's voxels.
+        placed: the slices and their alignments.
+        grid: the way between them and the scan's voxels.
     """
 
-    scan: WorkingScan
+    placed: Placed
     grid: Grid
+
+    @property
+    def consistency(self) -> tuple[float, ...]:
+        """For each support, the share of places whose matches in it lead back to them."""
+        return tuple(alignment.consistency for alignment in self.placed.alignments)
+
+
+@dataclass(frozen=True)
+class OnScan(Mapping[int, Float32[np.ndarray, "z y x"]]):
+    """Probabilities by label value, brought to the scan's voxels when they are asked for.
+
+    Attributes:
+        slices: on the working slices.
+        organs: the organs' label values.
+        grid: the way to the scan.
+        agreement: by label value, how much of what matching says within the label regions and
+            shapes say, too; nan for an organ that was not found.
+    """
+
+    slices: Float32[np.ndarray, "k z y x"]
+    organs: tuple[int, ...]
+    grid: Grid
+    agreement: Mapping[int, float]
+
+    def __getitem__(self, value: int) -> Float32[np.ndarray, "z y x"]:
+        if value not in self.organs:
+            raise KeyError(value)
+        return self.grid.scan(self.slices[self.organs.index(value)])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.organs)
+
+    def __len__(self) -> int:
+        return len(self.organs)
+
+    def labels(self) -> UInt[np.ndarray, "z y x"]:
+        """The most probable organ's label value."""
+        return self.grid.decided(self.slices, partial(most_probable, values=self.organs))
 
 
 class MatchingMethod:
@@ -78,82 +123,68 @@ class MatchingMethod:
             MatchingSupport(scan, masks[:, large], network, progress) for scan, masks in laid
         ]
 
-    def lay(self, scan: Scan) -> Laid:
-        """A query on working slices."""
-        return Laid(*self.frame.lay(scan))
+    def place(self, scan: Scan, progress: Progress = silent) -> Query:
+        """A query along the supports."""
+        working, grid = self.frame.lay(scan)
+        return Query(place(working, self.supports, progress), grid)
 
-    def __call__(
-        self, query: Laid, progress: Progress = silent
-    ) -> tuple[dict[int, Float32[np.ndarray, "z y x"]], tuple[Alignment, ...]]:
-        """Every label's probability on the scan's voxels, and the alignments with the supports."""
-        matched = match(query.scan, self.supports, progress)
-        on_slices = matched.probabilities.transpose(1, 0, 2, 3)
-        return {
-            value: query.grid.scan(np.ascontiguousarray(probability))
-            for value, probability in zip(self.names, on_slices, strict=True)
-        }, matched.alignments
+    def __call__(self, query: Query, *, pieces: bool = True, progress: Progress = silent) -> OnScan:
+        """Every organ's probabilities.
 
-    def align(self, query: Laid) -> tuple[Alignment, ...]:
-        """The alignments alone."""
-        coarse = query.scan.coarse(self.supports[0].encoder)
-        return tuple(
-            align(coarse, support.coarse.grid, query.scan.box(), support.scan.box())
-            for support in self.supports
-        )
-
-    def label_map(
-        self,
-        query: Laid,
-        probabilities: Mapping[int, Float32[np.ndarray, "z y x"]],
-        alignments: Sequence[Alignment],
-        *,
-        pieces: bool,
-    ) -> UInt[np.ndarray, "z y x"]:
-        """Labels by the most probable organ; with ``pieces``, as many of each as are annotated.
-
-        Where an organ has more pieces than that, those are kept that lead back best to the
-        annotated organ: by evidence alone, a kidney was lost to a stomach.
+        Args:
+            query: what is searched.
+            pieces: keep of each organ as many pieces as are annotated: by evidence alone, a
+                kidney was lost to a stomach.
+            progress: told how far the work is.
         """
-        labels = most_probable(probabilities)
-        if not pieces:
-            return labels
-        for place, (value, probability) in enumerate(probabilities.items()):
+        matched = match(query.placed, self.supports, progress)
+        probabilities = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
+        if pieces:
+            self.keep_organs(query, probabilities)
+        values = tuple(self.names)
+        labels = most_probable(probabilities, values)
+        agreement = {
+            value: float(refined[labels == value].sum() / raw[labels == value].sum())
+            if (labels == value).any()
+            else float("nan")
+            for value, refined, raw in zip(
+                values, probabilities, matched.raw.transpose(1, 0, 2, 3), strict=True
+            )
+        }
+        return OnScan(probabilities, values, query.grid, agreement)
+
+    def keep_organs(self, query: Query, probabilities: Float32[np.ndarray, "k z y x"]) -> None:
+        """Set the probability to 0 in pieces of an organ's label that are not the organ.
+
+        As many are kept as are annotated, those that lead back best to the annotated organ.
+        """
+        labels = most_probable(probabilities, tuple(self.names))
+        for organ, (value, probability) in enumerate(zip(self.names, probabilities, strict=True)):
             mask = labels == value
-            n_pieces = max(support.n_pieces[place] for support in self.supports)
+            n_pieces = max(support.n_pieces[organ] for support in self.supports)
             found = evident_pieces(mask, probability)
             if len(found) > n_pieces:
-                scores = [
-                    self._reverse(query, {value: piece}, alignments)[place] for piece in found
-                ]
+                scores = []
+                for piece in found:
+                    masks = np.zeros((len(mask), len(self.names), *mask.shape[1:]), np.float32)
+                    masks[:, organ] = piece
+                    scores.append(self._reverse(query.placed, masks)[organ])
                 found = [found[best] for best in np.argsort(scores)[::-1][:n_pieces]]
-            labels[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
-        return labels
+            probability[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
 
-    def reverse(
-        self, query: Laid, labels: UInt[np.ndarray, "z y x"], alignments: Sequence[Alignment]
-    ) -> dict[str, float]:
+    def reverse(self, query: Query, labels: UInt[np.ndarray, "z y x"]) -> dict[str, float]:
         """Per organ, the best support's Dice with what the finding leads back to."""
-        scores = self._reverse(query, {v: labels == v for v in self.names}, alignments)
+        masks = [query.grid.slices((labels == v).astype(np.float32)) for v in self.names]
+        scores = self._reverse(query.placed, np.stack(masks, axis=1))
         return dict(zip(self.names.values(), scores, strict=True))
 
-    def _reverse(
-        self,
-        query: Laid,
-        found: Mapping[int, Bool[np.ndarray, "z y x"]],
-        alignments: Sequence[Alignment],
-    ) -> list[float]:
-        """The same for any masks by label value; organs without a mask score 0."""
-        empty = np.zeros(query.scan.ranks.shape, dtype=np.float32)
-        masks = [
-            query.grid.slices(found[v].astype(np.float32)) if v in found else empty
-            for v in self.names
-        ]
-        cells = shares(torch.from_numpy(np.stack(masks, axis=1)), STRIDE)
-        coarse = query.scan.coarse(self.supports[0].encoder)
+    def _reverse(self, placed: Placed, masks: Float32[np.ndarray, "z k y x"]) -> list[float]:
+        """The same for masks on the working slices."""
+        cells = shares(torch.from_numpy(masks), STRIDE)
         deviations = (ACROSS_MM, IN_PLANE_PX * self.frame.pixel)
         scores = [
-            reverse_dice(support.coarse, coarse, cells, alignment, deviations)
-            for support, alignment in zip(self.supports, alignments, strict=True)
+            reverse_dice(support.coarse, placed.coarse, cells, alignment, deviations)
+            for support, alignment in zip(self.supports, placed.alignments, strict=True)
         ]
         best: list[float] = np.max(scores, axis=0).tolist()
         return best

@@ -8,12 +8,13 @@ back is the same road and nothing is lost to a rotation.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
 import torch
-from jaxtyping import Float32, Num
+from jaxtyping import Float32, Num, UInt
 
 from gmrd.io.affine import spacing_of
 from gmrd.io.orientation import turned
@@ -127,6 +128,26 @@ class Grid:
         """Probabilities on the training's slices brought to the scan's voxels; 0 beyond them."""
         return turned(_resample(probability, self.to_scan), self.flips[1])
 
+    def decided(
+        self,
+        probabilities: Float32[np.ndarray, "k z y x"],
+        decide: Callable[[Float32[np.ndarray, "k s y x"]], UInt[np.ndarray, "s y x"]],
+    ) -> UInt[np.ndarray, "zs ys xs"]:
+        """What is decided by several probabilities on the scan's voxels, some slices at a time.
+
+        Args:
+            probabilities: on the training's slices.
+            decide: from the probabilities of some slices to their labels.
+        """
+        across, *in_plane = self.to_scan
+        n_slices = max(1, BLOCK // math.prod(map(len, in_plane)))
+        parts = [
+            decide(np.stack([_resample(p, (across[start : start + n_slices], *in_plane))
+                             for p in probabilities]))
+            for start in range(0, len(across), n_slices)
+        ]  # fmt: skip
+        return turned(np.concatenate(parts), self.flips[1])
+
     def share_covered(self, body: Num[np.ndarray, "zs ys xs"]) -> float:
         """Which share of a non-negative volume lies on the training's slices."""
         inside = self.scan(np.ones([len(matrix) for matrix in self.to_slices], dtype=np.float32))
@@ -175,7 +196,7 @@ class Axis:
 
 def _resample(
     volume: Num[np.ndarray, "z y x"],
-    matrices: tuple[Float32[np.ndarray, "_ _"], ...],
+    matrices: Sequence[Float32[np.ndarray, "_ _"]],
     lowest: float = 0.0,
 ) -> Float32[np.ndarray, "zo yo xo"]:
     """The volume less ``lowest``, interpolated along z, then in plane.

@@ -46,8 +46,8 @@ img {{ display: block; max-width: {width}px; max-height: {height}px; }}
 <table><thead><tr>{headings}</tr></thead><tbody id="rows">
 {rows}
 </tbody></table>
-<p>A heading sorts by its column. Estimated Dice: how well a finding leads back to the annotated
-organ; a hint, no measurement. For research only; not a medical device.</p>
+<p>A heading sorts by its column. The estimated Dice is a hint, no
+measurement. For research only; not a medical device.</p>
 <script>
 document.querySelectorAll("th button").forEach((button, column) => {{
   let up = false;

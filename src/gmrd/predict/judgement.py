@@ -8,8 +8,9 @@ from dataclasses import dataclass
 LOW_DICE = 0.6
 """An estimate below this is a finding."""
 LOW_SIMILARITY = 0.4
-INTERCEPT, SLOPE = 0.08, 1.0
-"""Least squares over the 32 organs of CHAOST2's folds 0 and 1, see docs/predict.md."""
+BY_RETURN = 1.0, 0.08
+BY_AGREEMENT = 1.258, -0.298
+"""Slope and intercept of an organ's Dice, see docs/predict.md."""
 VOLUME_RATIO = 3.0
 LEAST_COVERED = 0.9
 
@@ -104,7 +105,7 @@ def _organ_findings(
                 Finding(
                     "low_quality",
                     f"{name} is probably poor: its estimated Dice is {100 * quality[name]:.0f} %. "
-                    "What was found leads back to the annotated organ only in part.",
+                    "Look at it before it is used.",
                 )
             )
         ratio = volume / support_volumes[name]
@@ -119,6 +120,19 @@ def _organ_findings(
     return found
 
 
-def estimated_dice(reverse: float) -> float:
-    """An organ's expected Dice from the Dice of its support with what its finding leads back to."""
-    return min(1.0, max(0.0, INTERCEPT + SLOPE * reverse))
+def dice_by_return(reverse: float) -> float:
+    """An organ's expected Dice from the Dice of its support with what its finding leads back to.
+
+    For what a network found; see :func:`dice_by_agreement` for what was matched.
+    """
+    return _on_line(reverse, BY_RETURN)
+
+
+def dice_by_agreement(agreement: float) -> float:
+    """An organ's expected Dice from how far its regions and shape agree with what was matched."""
+    return _on_line(agreement, BY_AGREEMENT)
+
+
+def _on_line(value: float, line: tuple[float, float]) -> float:
+    slope, intercept = line
+    return min(1.0, max(0.0, slope * value + intercept))

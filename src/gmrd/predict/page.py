@@ -46,8 +46,8 @@ td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; }}
 <label>Overlay<br><input id="opacity" type="range" min="0" max="100" value="40"></label>
 <table><tr><th>Organ</th><th>Label</th><th>Volume / ml</th>
 <th>Estimated Dice / %</th></tr>{rows}</table>
-<p>Slices from below, the patient's right on the left. The estimated Dice says how well
-the finding leads back to the annotated organ: look first at what is below 60 %.
+<p>Slices from below, the patient's right on the left. The estimated Dice is a hint, no
+measurement: look first at what is below 60 %.
 For research only; not a medical device.</p>
 <script>
 const slices = {slices};

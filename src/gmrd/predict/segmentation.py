@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from gmrd.errors import InputError
 from gmrd.inference import choose_device
@@ -19,7 +20,7 @@ from gmrd.predict.by_network import NetworkMethod
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.given import LabelLike, ScanLike, as_scan
 from gmrd.predict.intensity import Intensity, in_hounsfield
-from gmrd.predict.judgement import Finding, estimated_dice, judge
+from gmrd.predict.judgement import Finding, dice_by_agreement, dice_by_return, judge
 from gmrd.predict.memory import refuse_too_large
 from gmrd.predict.options import Options
 from gmrd.predict.result import Segmentation, label_map
@@ -33,8 +34,9 @@ class Predictor:
     """Annotated scans, ready for any number of queries.
 
     Without a checkpoint, organs are found by matching pretrained features with the annotated
-    scans (:mod:`gmrd.matching`); with one, by the trained network. Either way the quality of
-    what was found is estimated by matching back.
+    scans (:mod:`gmrd.matching`); with one, by the trained network. The quality of what
+    was found is estimated: by how far regions and shapes agree with the matches, or for a network
+    by matching back.
 
     Args:
         support: pairs of a scan and its label map, see :func:`segment`; K pairs are K shots.
@@ -89,37 +91,36 @@ class Predictor:
         scan = as_scan(query)
         refuse_too_large(scan, len(self.names))
         start = time.perf_counter()
-        laid = self.matching.lay(scan)
+        placed = self.matching.place(scan, self.progress)
         covered = 1.0
         pieces = self.options.largest_component
+        probabilities: Mapping[int, Float32[np.ndarray, "z y x"]]
         if self.network:
             probabilities, covered = self.network(scan)
             labels = label_map(probabilities, largest_component=pieces)
-            alignments = self.matching.align(laid)
+            back = self.matching.reverse(placed, labels)
+            estimated = {value: dice_by_return(back[name]) for value, name in self.names.items()}
         else:
-            probabilities, alignments = self.matching(laid, self.progress)
-            labels = self.matching.label_map(laid, probabilities, alignments, pieces=pieces)
+            matched = self.matching(placed, pieces=pieces, progress=self.progress)
+            probabilities, labels = matched, matched.labels()
+            estimated = {v: dice_by_agreement(share) for v, share in matched.agreement.items()}
         quality = {
-            name: estimated_dice(score) if (labels == value).any() else float("nan")
-            for (value, name), score in zip(
-                self.names.items(), self.matching.reverse(laid, labels, alignments).values(),
-                strict=True,
-            )
-        }  # fmt: skip
+            name: estimated[value] if (labels == value).any() else float("nan")
+            for value, name in self.names.items()
+        }
         volumes = {
             name: float(np.count_nonzero(labels == value)) * scan.voxel_ml
             for value, name in self.names.items()
         }
-        similarity = tuple(alignment.consistency for alignment in alignments)
         return Segmentation(
             scan=scan,
             labels=labels,
             probabilities=probabilities,
             names=self.names,
             volumes_ml=volumes,
-            findings=self._findings(scan, covered, volumes, quality, max(similarity)),
+            findings=self._findings(scan, covered, volumes, quality, max(placed.consistency)),
             quality=quality,
-            similarity=similarity,
+            similarity=placed.consistency,
             seconds=time.perf_counter() - start,
         )
 

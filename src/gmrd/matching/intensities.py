@@ -1,0 +1,72 @@
+"""A query's intensities on the scale of its support, learned from what corresponds.
+
+Ranks make scanners comparable, not people: a bright stomach that fills a third of the body pushes
+everything else down. Tissue that is found in both scans tells how the ranks of one read in the
+other; what is in one alone has no counterpart and no say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from gmrd.matching.alignment import FIELD_ROUNDS, Alignment, correspond
+from gmrd.matching.scan import WorkingScan
+from gmrd.matching.tokens import TokenGrid
+
+FACTOR = 2
+"""Coarse cells along a side of those that are compared."""
+QUANTILES = np.linspace(0.005, 0.995, 64)
+LEAST_CELLS = 50.0
+"""Cells that must correspond; with fewer the ranks stay as they are."""
+
+
+def on_scale_of(
+    support: WorkingScan,
+    query: WorkingScan,
+    tokens: tuple[TokenGrid, TokenGrid],
+    alignment: Alignment,
+) -> Float32[np.ndarray, "z y x"]:
+    """The query's ranks as they would read in the support.
+
+    The quantiles of the cells that correspond are laid on each other; the map between them is
+    monotone and keeps 0 and 1.
+
+    Args:
+        support: its scale is taken.
+        query: what is mapped.
+        tokens: coarse cells of the query and of the support.
+        alignment: of the two.
+    """
+    here, there = (grid.pooled(FACTOR) for grid in tokens)
+    found = correspond(here, there, alignment, FIELD_ROUNDS[-1])
+    counted = found.trust / found.total.clamp(min=1e-30)
+    said = counted @ found.weights
+    if float(found.trust.sum()) < LEAST_CELLS:
+        return query.ranks
+    own = _quantiles(_means(query, here), found.trust)
+    other = _quantiles(_means(support, there), said)
+    start, end = np.array([0.0]), np.array([1.0])
+    mapped = np.interp(
+        query.ranks, np.concatenate([start, own, end]), np.concatenate([start, other, end])
+    )
+    return np.asarray(mapped, dtype=np.float32)
+
+
+def _means(scan: WorkingScan, grid: TokenGrid) -> Float32[Tensor, " n"]:
+    """Mean rank of every body cell."""
+    side = scan.ranks.shape[1] // grid.body.shape[1]
+    return F.avg_pool2d(torch.from_numpy(scan.ranks)[:, None], side)[:, 0][grid.body]
+
+
+def _quantiles(
+    values: Float32[Tensor, " n"], weights: Float32[Tensor, " n"]
+) -> Float[np.ndarray, " q"]:
+    """Weighted quantiles, from small to large."""
+    ordered, places = torch.sort(values, stable=True)
+    share = weights[places].double()
+    below = (share.cumsum(0) - 0.5 * share) / share.sum()
+    return np.asarray(np.interp(QUANTILES, below.numpy(), ordered.double().numpy()))

@@ -22,6 +22,7 @@ def scan(seed: int = 0) -> tuple[WorkingScan, TokenGrid]:
     ranks = torch.rand(6, 8, 8, generator=generator).repeat_interleave(16, 1)
     ranks = ranks.repeat_interleave(16, 2).numpy()
     tokens = torch.nn.functional.normalize(torch.randn(6, 8, 8, 64, generator=generator), dim=-1)
+    tokens = torch.cat([tokens, torch.zeros(6, 8, 8, 1)], dim=-1)
     fine = tokens.repeat_interleave(2, 1).repeat_interleave(2, 2)
     body = torch.ones(6, 16, 16, dtype=torch.bool)
     working = WorkingScan(ranks, np.ones(SHAPE, dtype=bool), (8.0, 2.0, 2.0))
@@ -46,11 +47,11 @@ def test_what_has_no_counterpart_has_no_say() -> None:
     ranks = support.ranks * 0.6
     ranks[:, :, 80:] = 1.0
     tokens = grid.tokens.clone()
-    other = torch.randn(tokens[:, :, 10:].shape, generator=torch.Generator().manual_seed(9))
-    tokens[:, :, 10:] = torch.nn.functional.normalize(other, dim=-1)
+    tokens[:, :, 10:] = torch.nn.functional.one_hot(torch.tensor(64), 65).float()
     query = replace(support, ranks=ranks)
     mapped = on_scale_of(support, query, (replace(grid, tokens=tokens), grid), IDENTITY)
-    np.testing.assert_allclose(mapped[:, :, :80], support.ranks[:, :, :80], atol=0.05)
+    off = np.abs(query.ranks - support.ranks)[:, :, :80].max()
+    np.testing.assert_allclose(mapped[:, :, :80], support.ranks[:, :, :80], atol=0.2 * off)
 
 
 def test_with_nothing_in_common_the_ranks_stay() -> None:

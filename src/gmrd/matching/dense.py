@@ -15,8 +15,9 @@ from gmrd.matching.tokens import TokenGrid
 
 REACH = 2.5
 """Deviations of the prior beyond which nothing is matched."""
-BAND = 256
-"""Query positions matched at a time, in the order of their rows, so that windows are local."""
+TILE = 2.0
+"""Deviations of the prior along a side of the tiles whose positions are matched at a time: what is
+near one of them is near most of them."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,17 @@ class _Matcher:
     ) -> Float32[Tensor, "n k1"]:
         """Sums of the labels' weights, and of all weights, for query positions of a slice."""
         found = torch.zeros(len(tokens), self.values.shape[1])
-        for band in torch.split(torch.argsort(expected[:, 1], stable=True), BAND):
-            near = self._near(expected[band])
+        tiles = (expected[:, 1:] / (TILE * self.deviations[1:])).floor()
+        _, tile_of = torch.unique(tiles, dim=0, return_inverse=True)
+        for tile in range(int(tile_of.max()) + 1):
+            held = torch.nonzero(tile_of == tile)[:, 0]
+            near = self._near(expected[held])
             if len(near):
                 queries = extended(
-                    tokens[band], expected[band] - self.centre, self.deviations,
+                    tokens[held], expected[held] - self.centre, self.deviations,
                     query=True, temperature=self.temperature,
                 )  # fmt: skip
-                found[band] = resemblance(queries, self.keys[near]) @ self.values[near]
+                found[held] = resemblance(queries, self.keys[near]) @ self.values[near]
         return found
 
     def _near(self, expected: Float32[Tensor, "n 3"]) -> Tensor:

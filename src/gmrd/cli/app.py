@@ -7,6 +7,7 @@ from rich.console import Console
 
 from gmrd.cli.console import command
 from gmrd.cli.declared import fitted_keys
+from gmrd.cli.refusals import defect, sentence
 
 console = Console()
 
@@ -26,4 +27,5 @@ def main(cfg: DictConfig) -> None:
         host=cfg.host,
         port=cfg.port,
         max_megabytes=cfg.max_megabytes,
+        explain=lambda error: sentence(error) or defect(error),
     )

@@ -146,7 +146,7 @@ def app() -> Kinds:
         "ckpt_path": str | None,
         "allow": PACKAGES,
         "host": str,
-        "port": Annotated[int, Within(0, 65535)],
+        "port": Annotated[int, Within(1, 65535)],
         "max_megabytes": Positive,
         "options": _options(),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from gmrd.errors import InputError
+from gmrd.io.temporary import temporary_folder
 
 MAX_FILES = 5000
 MAX_BYTES = 4 * 1024**3
@@ -31,12 +31,12 @@ def unpacked(path: Path) -> Iterator[Path]:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # a damaged directory raises whatever its parts raise
         raise InputError(f"{path} is no zip that can be opened: {error}") from error
-    with archive, tempfile.TemporaryDirectory(prefix="gmrd-") as folder:
+    with archive, temporary_folder() as folder:
         members = [member for member in archive.infolist() if not member.is_dir()]
         _check(path, members)
         for member in members:
-            _extract(path, archive, member, Path(folder))
-        yield Path(folder)
+            _extract(path, archive, member, folder)
+        yield folder
 
 
 def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:

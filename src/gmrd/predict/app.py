@@ -1,17 +1,26 @@
 """A local web page: pick scans, see the overlay, download the label map.
 
 Built on Gradio. It listens on this machine alone unless told otherwise, takes files up to a
-limit, works on one request at a time and keeps its results in a folder that goes when it ends.
+limit and works on one request at a time. What was sent and found lies in a folder that only its
+owner can read, for a day at most; it goes when the page ends.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gmrd.errors import InputError
+from gmrd.io.temporary import temporary_folder
 from gmrd.predict.options import Options
 from gmrd.predict.outputs import write_outputs
 from gmrd.predict.segmentation import Predictor
@@ -22,19 +31,37 @@ one of these or a DICOM series. Several annotated scans need as many label maps;
 the order of their names. Nothing leaves this machine. For research only.
 """
 
+KEPT_SECONDS = 24 * 3600
+"""For so long what was sent and found is kept while the page runs."""
 
-def build_app(*, checkpoint: str | None, options: Options, results: Path) -> Any:
-    """The page as a Gradio application; ``results`` takes a folder for every request."""
+Explain = Callable[[Exception], str]
+
+
+def build_app(
+    *, checkpoint: str | None, options: Options, results: Path, explain: Explain = str
+) -> Any:
+    """The page as a Gradio application.
+
+    Args:
+        checkpoint: see :class:`Predictor`.
+        options: the same.
+        results: takes a folder for every request.
+        explain: what is said of an error.
+    """
     gradio = _gradio()
 
     def segment(
         images: list[str] | None, labels: list[str] | None, query: str | None
     ) -> tuple[str, str]:
+        remove_old(results.parent)
         try:
             pairs = pair_by_name(images or [], labels or [])
             return _segment(pairs, query, checkpoint, options, results)
-        except InputError as error:
-            raise gradio.Error(str(error), duration=None) from error
+        except Exception as error:
+            said = explain(error)
+            for file in [*(images or []), *(labels or []), query or ""]:
+                said = said.replace(file, Path(file).name) if file else said
+            raise gradio.Error(said, duration=None, print_exception=False) from error
 
     with gradio.Blocks(title="gmrd", analytics_enabled=False) as app:
         gradio.Markdown(HEADING)
@@ -50,20 +77,75 @@ def build_app(*, checkpoint: str | None, options: Options, results: Path) -> Any
 
 
 def serve(
-    *, checkpoint: str | None, options: Options, host: str, port: int, max_megabytes: int
+    *,
+    checkpoint: str | None,
+    options: Options,
+    host: str,
+    port: int,
+    max_megabytes: float,
+    explain: Explain = str,
 ) -> None:
-    """Serve the page until interrupted."""
-    with tempfile.TemporaryDirectory(prefix="gmrd-app-") as folder:
-        app = build_app(checkpoint=checkpoint, options=options, results=Path(folder))
+    """Serve the page until interrupted.
+
+    Raises:
+        InputError: the page cannot listen there.
+    """
+    refuse_taken(host, port)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    with temporary_folder() as folder:
+        # Gradio's own folder for what is sent is readable by all, and stays.
+        os.environ["GRADIO_TEMP_DIR"] = str(folder / "sent")
+        results = folder / "results"
+        results.mkdir()
+        app = build_app(checkpoint=checkpoint, options=options, results=results, explain=explain)
         app.queue(default_concurrency_limit=1, max_size=8)
-        app.launch(
-            server_name=host,
-            server_port=port,
-            share=False,
-            max_file_size=max_megabytes * 1024 * 1024,
-            allowed_paths=[folder],
-            show_error=True,
-        )
+        with suppress(KeyboardInterrupt):
+            app.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                max_file_size=int(max_megabytes * 1024 * 1024),
+                allowed_paths=[str(results)],
+                show_error=True,
+            )
+    os._exit(0)  # at once: a request that is being worked on must not keep the page alive
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """Refuse a place where nothing can listen.
+
+    Raises:
+        InputError: the host is none of this machine's, or the port is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"host={host} port={port} cannot be listened at ({error.strerror}): set another port, "
+            "such as port=8000, or host=127.0.0.1"
+        ) from error
+
+
+def remove_old(folder: Path, *, seconds: float = KEPT_SECONDS) -> None:
+    """Remove files and empty folders that were not changed for so many seconds."""
+    before = time.time() - seconds
+    for path in sorted(folder.rglob("*"), reverse=True):
+        try:
+            if path.lstat().st_mtime >= before or path.parent == folder:
+                continue
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        except OSError:  # a folder in use, or a file that another request removed
+            continue
 
 
 def pair_by_name(images: list[str], labels: list[str]) -> list[tuple[str, str]]:

@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
+FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench docs pictures wheel release-check licences audit lock \
-  versions sanitize clean sweep dashboard
+  versions sanitize fuzz clean sweep dashboard
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +89,10 @@ wheel: ## Build the source archive (dist/) and a manylinux wheel (wheelhouse/)
 
 sanitize: install ## Fuzz the C++ under the address and undefined-behaviour sanitizers
 	PYTHON=$(BIN)/python PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh
+
+fuzz: install ## Feed the readers of strangers' files with changed ones, FUZZ_SECONDS each (10)
+	-$(BIN)/python -m pip install --quiet --retries 0 --timeout 9 'atheris>=3'
+	PYTHONPATH=tests $(BIN)/python tests/fuzz_readers.py --seconds $(FUZZ_SECONDS)
 
 clean: ## Remove the environment and everything built
 	rm -rf $(VENV) build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache

@@ -87,3 +87,18 @@ def test_a_checkpoint_is_not_written_over_itself(
     for out in ("mine.ckpt", "./mine.ckpt", "link.ckpt"):
         assert run_here(command, f"{source}={path}", f"out={out}") == 2
     assert path.read_bytes() == before
+
+
+def test_settings_that_no_machine_can_build_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    content["hyper_parameters"]["network"]["image_size"] = 10**9
+    torch.save(content, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match=r"a\.ckpt has hyper-parameters"):
+        load_module(tmp_path / "a.ckpt")
+
+
+def test_a_format_without_checksums_is_not_read(checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save(content, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError, match=r"old\.ckpt is not a checkpoint that can be read"):
+        load_module(tmp_path / "old.ckpt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from gmrd.data.prepare.dicom import read_series
 from gmrd.errors import InputError
+from gmrd.io.digest import digest
 from gmrd.io.formats import is_folder
 from gmrd.io.readers import read_scan
 from helpers.scans import affine
@@ -47,3 +49,12 @@ def _is_right(odd: Odd, path: Path) -> None:
     np.testing.assert_allclose(scan.spacing, odd.spacing, rtol=1e-5)
     if odd.spacing == (5.0, 2.0, 2.0):
         np.testing.assert_allclose(matrix, affine(), atol=1e-4)
+
+
+@pytest.mark.timeout(60)
+def test_what_has_no_end_has_no_digest(tmp_path: Path) -> None:
+    """A batch asks for the content's digest before it reads."""
+    os.mkfifo(tmp_path / "pipe.nii")
+    for place in (tmp_path / "pipe.nii", Path("/dev/zero")):
+        with pytest.raises(InputError, match="no regular file"):
+            digest(place)

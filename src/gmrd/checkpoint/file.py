@@ -21,9 +21,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}: set ckpt_path to a .ckpt that training wrote")
-    _refuse_changed_bits(path)
     try:
+        _refuse_changed_bits(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             f"{path} is not a checkpoint that can be read safely ({error.__class__.__name__}): "
@@ -42,12 +44,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _refuse_changed_bits(path: Path) -> None:
-    """Check the CRC-32 that torch writes with every record; torch itself does not when it reads."""
-    try:
-        with zipfile.ZipFile(path) as records:
-            damaged = records.testzip()
-    except Exception:  # not torch's format: whether it can be read is for torch to say
-        return
+    """Check the CRC-32 that torch writes with every record; torch itself does not when it reads.
+
+    Files of torch before 1.6, which are no zip archives, have none and are not read.
+    """
+    with zipfile.ZipFile(path) as records:
+        damaged = records.testzip()
     if damaged is not None:
         raise InputError(f"{path} is damaged: {damaged} fails its checksum. Copy it again")
 

@@ -39,7 +39,7 @@ def rebuilt(checkpoint: Mapping[str, Any], path: Path) -> GMRDModule:
     try:
         cls = locate("model", settings.get(TARGET, name_of(GMRDModule)), GMRDModule)
         module: GMRDModule = cls.rebuilt(settings)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         raise InputError(
             f"{path} has hyper-parameters that this version of gmrd cannot use: {error}"
         ) from error

@@ -6,17 +6,19 @@ import hashlib
 from pathlib import Path
 
 from gmrd.errors import InputError
+from gmrd.io.formats import is_folder, refuse_no_file
 
 
 def digest(path: str | Path) -> str:
     """SHA-256 of a file, or of all files of a folder with their places in it.
 
     Raises:
-        InputError: it is missing or cannot be read.
+        InputError: it is missing, no regular file, or cannot be read.
     """
     place = Path(path).expanduser()
     try:
-        if not place.is_dir():
+        if not is_folder(place):
+            refuse_no_file(place)
             return _of_file(place)
         total = hashlib.sha256()
         for file in sorted(file for file in place.rglob("*") if file.is_file()):

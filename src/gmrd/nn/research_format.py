@@ -96,10 +96,10 @@ def read_public(path: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: no such file, or one that holds something else.
     """
+    if not Path(path).is_file():  # a pipe would be waited on for ever
+        raise InputError(f"no checkpoint at {path}")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"no checkpoint at {path}") from error
     except Exception as error:
         raise InputError(
             f"{path} cannot be read as tensors alone ({error.__class__.__name__}): it is damaged, "

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from gmrd.values.kinds import Count, Natural, Orientation, Percentile, Range, Spacing, Window
+from gmrd.values.kinds import (
+    Natural,
+    Orientation,
+    Percentile,
+    Range,
+    Spacing,
+    Such,
+    Window,
+    Within,
+)
 
 MaskOrder = Literal["auto", "names", "files", "position"]
 Unlabelled = Literal["refuse", "skip"]
+Pattern = Annotated[str, Such("a path with {case} once", lambda path: path.count("{case}") == 1)]
+Size = Annotated[int, Within(1, 4096)]
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,8 @@ class Preparation:
         size: Side of the slices, reached by cropping or padding about the centre.
     """
 
-    images: str
-    labels: str | None = None
+    images: Pattern
+    labels: Pattern | None = None
     label_ranges: Mapping[int, Range] = field(default_factory=dict)
     mask_order: MaskOrder = "auto"
     unlabelled: Unlabelled = "refuse"
@@ -53,4 +64,4 @@ class Preparation:
     border: Natural = 0
     spacing: Spacing | None = None
     spacing_factor: Spacing | None = None
-    size: Count | None = None
+    size: Size | None = None

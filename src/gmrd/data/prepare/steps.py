@@ -19,6 +19,7 @@ from monai.transforms import (
 from gmrd.data.prepare.settings import Preparation
 from gmrd.data.prepare.sources import RawCase
 from gmrd.data.volume import Volume
+from gmrd.errors import InputError
 
 
 def prepare_volume(case_id: str, raw: RawCase, settings: Preparation) -> Volume:
@@ -56,6 +57,11 @@ def _steps(image: MetaTensor, settings: Preparation, *, is_label: bool) -> MetaT
         image = _intensity(image, settings)
     if settings.border:
         cut = settings.border
+        if 2 * cut >= min(image.shape[1:3]):
+            raise InputError(
+                f"data.preparation.border={cut} leaves nothing of slices of "
+                f"{tuple(image.shape[1:3])}: choose less"
+            )
         inner = [slice(cut, n - cut) for n in image.shape[1:3]]
         image = SpatialCrop(roi_slices=[*inner, slice(None)])(image)
     if settings.spacing or settings.spacing_factor:

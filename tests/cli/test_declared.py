@@ -139,7 +139,7 @@ WRONG = [
     ("predict", "intensity={window: [5, 1]}", "expected the lowest value, then a higher one"),
     ("predict", "intensity={clip_percentile: 101}", "expected a number from 0 to 100"),
     ("predict", "geometry={orientation: LAS}", "geometry.spacing is missing"),
-    ("app", "port=x", "port=x: expected a whole number from 0 to 65535"),
+    ("app", "port=x", "port=x: expected a whole number from 1 to 65535"),
     ("app", "options.extent=some", "options.extent=some: expected aligned or all"),
     ("prepare", "n_jobs=0", "n_jobs=0: expected a whole number other than 0"),
     ("prepare", "data.n_cases=1.5", "data.n_cases=1.5: expected a whole number, 1 or more"),

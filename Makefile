@@ -24,8 +24,8 @@ install: $(VENV)/.installed ## Set up .venv with the package and its tools
 demo: install ## Train and score on a phantom data set, from nothing, on a CPU (about 5 minutes)
 	$(BIN)/gmrd-demo out=$(DEMO)
 
-test: install check ## Lint, types and the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+test: install check ## Lint, types and the whole test suite, with its coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --cov
 
 check: install ## Lint, format and types only
 	$(BIN)/ruff check .
@@ -41,7 +41,7 @@ bench: install ## Time and memory beside straightforward references (minutes)
 	$(BIN)/python bench/network.py
 	$(BIN)/python bench/data.py
 
-sweep: install ## Create a Weights & Biases sweep; then run `wandb agent ID` where it shall work
+sweep: install ## Create a Weights & Biases sweep; then run `wandb agent ID` on each machine
 	$(BIN)/wandb sweep --project gmrd conf/sweeps/wandb.yaml
 
 dashboard: install ## Make a Weights & Biases workspace of all runs: make dashboard ENTITY=me

@@ -103,6 +103,7 @@ def test_dice_by_hand() -> None:
     assert dice.compute().item() == 0
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")  # of the losses that are left out
 def test_reset_forgets_and_a_checkpoint_holds_nothing_of_it(measured: Measured) -> None:
     metrics = measured.batches(4)
     assert not metrics.state_dict()

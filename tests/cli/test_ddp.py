@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import socket
@@ -16,6 +15,7 @@ import torch
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule
 from helpers.commands import SIGNALLED, Command, Train, environment
+from helpers.files import csv_rows
 from helpers.slurm_stand_in import install
 
 WITNESS = """
@@ -55,7 +55,7 @@ def assert_trained_as(alone: GMRDModule, folder: Path) -> None:
 
 
 def assert_every_case_once(folder: Path) -> None:
-    rows = list(csv.DictReader((folder / "scores.csv").open()))
+    rows = csv_rows(folder / "scores.csv")
     queries = [(row["organ"], row["case"]) for row in rows]
     assert len(queries) == len(set(queries)) == 8, "4 organs of 2 cases, each once"
 
@@ -95,7 +95,7 @@ def test_spawned_processes_equal_one(alone: GMRDModule, train: Train, tmp_path: 
     assert {"val/pseudo_dice", "test/dice"} <= metrics.keys()
     best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(value, best[name]) for name, value in module.state_dict().items())
-    rows = list(csv.DictReader((tmp_path / "csv/metrics.csv").open()))
+    rows = csv_rows(tmp_path / "csv/metrics.csv")
     assert sum(bool(row["throughput/episodes_per_second"]) for row in rows) == 3
     assert sum(bool(row["test/dice"]) for row in rows) == 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
+from helpers.files import csv_rows
 
 COMMANDS = Path(sys.executable).parent
 QUICK = ["size=48", "n_cases=6", "trainer.max_steps=4", "trainer.accelerator=cpu"]
@@ -61,8 +62,7 @@ def test_predictions_lie_where_their_images_lie(demo: tuple[Path, str]) -> None:
 
 def test_scores_are_written_for_people_and_programs(demo: tuple[Path, str]) -> None:
     out, _ = demo
-    with (out / "training" / "scores.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(out / "training" / "scores.csv")
     methods = {row["method"] for row in rows}
     assert len(methods) == 3
     summary = json.loads((out / "training" / "summary.json").read_text())

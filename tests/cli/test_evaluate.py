@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from gmrd.weights import packaged
 from helpers.commands import RunHere, Train
+from helpers.files import csv_rows
 
 OUT = Path("out")
 
@@ -60,7 +60,7 @@ def test_a_saved_mask_has_the_dice_that_is_reported(
     assert run_here("evaluate", f"ckpt_path={packaged()}", *data) == 0
     organs = ("liver", "right_kidney", "left_kidney", "spleen")
     found = {}
-    for row in csv.DictReader((OUT / "scores.csv").open()):
+    for row in csv_rows(OUT / "scores.csv"):
         name = f"prediction_{row['case']}_{row['organ']}.nii.gz"
         mask = nib.load(OUT / "predictions" / name).get_fdata()
         label = nib.load(phantom / f"phantom_normalized/label_{row['case']}.nii.gz").get_fdata()

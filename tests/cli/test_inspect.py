@@ -181,7 +181,7 @@ def test_supervoxels_out_of_date_or_foreign_or_too_small(root: Path) -> None:
 
 def test_wrong_class_ids(root: Path) -> None:
     findings = found(root, classes={1: "liver", 9: "pancreas"})
-    assert any(s == "error" and "no case holds class 9 (pancreas)" in t for s, _, t in findings)
+    assert any(s == "error" and "no case contains class 9 (pancreas)" in t for s, _, t in findings)
     assert any(s == "note" and "2 (in 4 cases), 3 (in 4 cases)" in t for s, _, t in findings)
 
 

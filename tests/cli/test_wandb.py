@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from helpers.commands import Train
+from helpers.files import csv_rows
 from helpers.offline_run import records
 
 
@@ -45,7 +45,7 @@ def test_an_offline_run_holds_everything(
     media = next(tmp_path.glob("wandb/offline-run-*/files/media"))
     (table,) = media.glob("table/cases_*.json")
     rows = json.loads(table.read_text())
-    written = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    written = csv_rows(tmp_path / "scores.csv")
     assert rows["columns"][:4] == ["method", "organ", "case", "support"]
     assert [row[1:3] for row in rows["data"]] == [[r["organ"], r["case"]] for r in written]
 

@@ -21,9 +21,6 @@ class Recorder(LightningModule):
         self.seen: list[float] = []
         self.validated: list[float] = []
 
-    def transfer_batch_to_device(self, batch: Episode, device: torch.device, _: int) -> Episode:
-        return batch.to(device)
-
     def training_step(self, batch: Episode, batch_idx: int) -> Tensor:
         self.seen.append(batch.support_images.double().sum().item())
         return self.weight * 1.0

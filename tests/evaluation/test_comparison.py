@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from gmrd.evaluation.comparison import Conditions, rich_table, rows, shared, write_comparison
 from gmrd.evaluation.crossvalidation import cross_validate, find_runs
+from helpers.files import csv_rows
 from helpers.runs import scored, write_run
 
 
@@ -53,7 +53,7 @@ def test_the_files_hold_every_score_of_every_condition(
     conditions: Conditions, tmp_path: Path
 ) -> None:
     write_comparison(conditions, tmp_path)
-    records = list(csv.DictReader((tmp_path / "comparison.csv").open()))
+    records = csv_rows(tmp_path / "comparison.csv")
     assert {row["condition"] for row in records} == conditions.keys()
     assert {row["score"] for row in records} == {"dice", "iou", "hd95", "assd", "mssd", "ravd"}
     lines = (tmp_path / "comparison.md").read_text().splitlines()

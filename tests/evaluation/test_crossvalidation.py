@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from dataclasses import replace
@@ -14,11 +13,13 @@ import pytest
 
 from gmrd.errors import InputError
 from gmrd.evaluation.crossvalidation import Cell, cross_validate, find_runs
-from gmrd.evaluation.report import cases_figure, panel, ranked, write_page
+from gmrd.evaluation.panels import cases_figure, panel, ranked
+from gmrd.evaluation.report import write_page
 from gmrd.evaluation.scores import read_scores
 from gmrd.evaluation.tables import cell_text, markdown, write_tables
 from gmrd.training.remember import deciding
 from helpers.commands import composed
+from helpers.files import csv_rows
 from helpers.runs import SETTING_2, scored, write_run
 
 
@@ -167,7 +168,7 @@ def test_nothing_published_beside_some_of_the_folds_or_cases(tmp_path: Path) -> 
     fewer = [replace(run, decided_by={"scored": {"n_folds": 2, "n_cases": 9}}) for run in runs]
     assert not cross_validate(fewer).published
     untold = [replace(run, decided_by={}) for run in runs]
-    assert not cross_validate(untold).published, "an older version does not tell"
+    assert not cross_validate(untold).published, "an older version does not say"
 
 
 def test_a_score_that_no_case_has_says_of_how_many() -> None:
@@ -192,7 +193,7 @@ def test_files(runs: Path, tmp_path: Path) -> None:
         assert line in text
     record = json.loads((tmp_path / "table.json").read_text())
     assert record["scores"]["dice"]["liver"]["mean"] == pytest.approx(0.7)
-    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    rows = csv_rows(tmp_path / "table.csv")
     by_name = {(row["score"], row["organ"]): row for row in rows}
     assert {("assd", "spleen"), ("iou", "mean")} <= by_name.keys()
     assert by_name["dice", "liver"]["published"] == "0.8142"

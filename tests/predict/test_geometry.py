@@ -49,7 +49,7 @@ def test_slices_do_not_depend_on_how_the_array_runs(orientation: str) -> None:
 
 @pytest.mark.parametrize(
     ("orientation", "spacing"),
-    itertools.product(["RAS", "SPL"], [(5.0, 2.0, 2.0), (1.5, 0.9, 0.9), (9.0, 3.1, 3.1)]),
+    [*itertools.product(["RAS", "SPL"], [(5.0, 2.0, 2.0), (1.5, 0.9, 0.9), (9.0, 3.1, 3.1)])],
 )
 def test_a_mask_survives_the_way_there_and_back(
     orientation: str, spacing: tuple[float, float, float]

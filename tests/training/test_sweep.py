@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from gmrd.errors import InputError
 from gmrd.training import sweep
 from gmrd.training.strategy import refuse_ddp_in_multirun
 from helpers.commands import Command
+from helpers.files import csv_rows
 from helpers.runs import scored, write_run
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -47,7 +47,7 @@ def test_a_failed_job_does_not_end_the_sweep(
     assert run.returncode != 0
     assert "Jobs: 2, failed: 1" in run.stdout
     (folder,) = (tmp_path / "runs/multirun").iterdir()
-    rows = list(csv.DictReader((folder / "sweep.csv").open()))
+    rows = csv_rows(folder / "sweep.csv")
     assert [row["status"] for row in rows] == ["failed", "completed"]
     assert "fold=99" in rows[0]["overrides"]
     assert "out of range" in rows[0]["error"]
@@ -176,7 +176,7 @@ def test_conditions_are_compared_each_over_its_folds(
     monkeypatch.setattr(sweep.SweepLog, "folder", tmp_path)
     sweep.show_sweep()
     assert "Jobs: 5, failed: 1" in capsys.readouterr().out
-    rows = csv.DictReader((tmp_path / "comparison.csv").open())
+    rows = csv_rows(tmp_path / "comparison.csv")
     dice = {r["condition"]: r for r in rows if (r["score"], r["organ"]) == ("dice", "liver")}
     assert {name: float(row["mean"]) for name, row in dice.items()} == pytest.approx(
         {"model.network.decoder=mamp": 0.75, "model.network.decoder=cosine": 0.55}

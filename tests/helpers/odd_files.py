@@ -410,6 +410,11 @@ def archives() -> Iterator[Odd]:
             data[data.index(mark) + at] |= 1
         return bytes(data)
 
+    def nameless(data: bytearray) -> bytes:
+        return bytes(data).replace(b"scan.nii", b"\0can.nii")  # a zero byte ends a name
+
+    yield Odd("zip", "a member without a name", edited(inner, nameless), r"a\.zip")
+
     def lying(data: bytearray) -> bytes:
         struct.pack_into("<I", data, data.index(b"PK\x01\x02") + 24, 0xFFFFFFF0)
         return bytes(data)

@@ -32,7 +32,8 @@ def unpacked(path: Path) -> Iterator[Path]:
     except Exception as error:  # a damaged directory raises whatever its parts raise
         raise InputError(f"{path} is no zip that can be opened: {error}") from error
     with archive, temporary_folder() as folder:
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        # Not is_dir(), which fails on an empty name.
+        members = [m for m in archive.infolist() if not m.filename.endswith("/")]
         _check(path, members)
         for member in members:
             _extract(path, archive, member, folder)

@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 
 from gmrd.errors import InputError
-from gmrd.predict.app import pair_by_name
+from gmrd.predict.app import build_app, pair_by_name
+from gmrd.predict.options import Options
+from helpers.loop import Threshold
+from helpers.scans import affine, ball, read, write
 
 pytest.importorskip("gradio", reason="the web page: install gmrd[app]")
 selenium = pytest.importorskip("selenium", reason="a browser test: pip install selenium")
@@ -95,7 +99,7 @@ def test_files_give_an_overlay_and_a_label_map(port: int, browser: object, phant
     driver.find_element(By.ID, "segment").click()
     frame = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#result iframe"))
     pairs = "image_1.nii.gz with label_1.nii.gz, image_3.nii.gz with label_3.nii.gz"
-    assert pairs in driver.find_element(By.ID, "result").text
+    assert pairs in driver.find_element(By.ID, "table").text
     driver.switch_to.frame(frame)
     assert driver.find_element(By.TAG_NAME, "h1").text == "image_2"
     slider = driver.find_element(By.ID, "slice")
@@ -116,6 +120,62 @@ def test_files_give_an_overlay_and_a_label_map(port: int, browser: object, phant
     found, query = nib.load(target), nib.load(folder / "image_2.nii.gz")
     assert found.shape == query.shape
     assert (found.affine == query.affine).all()
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The page in this process, with a threshold in the place of matching; its address."""
+    Threshold().replace_matching(monkeypatch)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "sent"))
+    app = build_app(checkpoint=None, options=Options(), results=tmp_path)
+    _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, allowed_paths=[str(tmp_path)])
+    yield address
+    app.close()
+
+
+def test_a_painted_draft_becomes_a_support(page: str, browser: object, tmp_path: Path) -> None:
+    """A stroke of the brush changes what it covers and nothing else."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver, wait = browser, WebDriverWait(browser, WAIT)
+    image, label = tmp_path / "a.nii.gz", tmp_path / "a_seg.nii.gz"
+    write(image, ball(0)[0], affine())
+    write(label, ball(0)[1], affine())
+    queries = [tmp_path / f"scan_{number}.nii.gz" for number in (1, 2)]
+    for number, query in enumerate(queries, start=1):
+        write(query, ball(number)[0], affine())
+    driver.get(page)
+
+    def give(element: str, *files: Path) -> None:
+        box = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, f"#{element} input"))
+        box.send_keys("\n".join(map(str, files)))
+        wait.until(lambda d: all(f.stem[:5] in d.find_element(By.ID, element).text for f in files))
+
+    def says(words: str) -> bool:
+        return words in driver.find_element(By.ID, "table").text
+
+    give("image", image)
+    give("label", label)
+    give("query", *queries)
+    driver.find_element(By.ID, "segment").click()
+    wait.until(lambda _: says("a.nii.gz with a_seg.nii.gz") and says("scan_2"))
+
+    driver.find_element(By.CSS_SELECTOR, "#mend button").click()
+    time.sleep(5)  # the editor makes its canvas anew and does not tell when all is drawn
+    canvas = driver.find_element(By.CSS_SELECTOR, "#brush canvas")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    stroke = ActionChains(driver).move_to_element(canvas).click_and_hold()
+    stroke.move_by_offset(40, 0).move_by_offset(0, 10).release().perform()
+    time.sleep(1)
+    driver.find_element(By.ID, "add").click()
+    wait.until(lambda _: says("scan_1.nii.gz with scan_1.nii.gz"))
+    (kept,) = tmp_path.rglob("annotations/*.nii.gz")
+    found, draft = read(kept)[0], ball(1)[0] > 170
+    changed = np.argwhere(found != draft)
+    assert 0 < len(changed) < 200, "a stroke changes what it covers, and nothing else"
+    assert len({z for z, _, _ in changed.tolist()}) == 1
 
 
 def test_it_listens_on_this_machine_alone(port: int) -> None:

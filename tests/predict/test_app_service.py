@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -17,6 +18,8 @@ import pytest
 from gmrd.errors import InputError
 from gmrd.predict.app import build_app, refuse_taken, remove_old
 from gmrd.predict.options import Options
+from gmrd.predict.settings import Settings
+from helpers.loop import Threshold
 
 gradio = pytest.importorskip("gradio", reason="the web page: install gmrd[app]")
 
@@ -106,22 +109,36 @@ def test_messages_name_files_as_their_owner_does(
     app = build_app(
         checkpoint=None, options=Options(), results=tmp_path, explain=lambda e: f"told: {e}"
     )
-    segment = _function(app)
+    segment, add = function(app, "segment"), function(app, "add")
+    image, label = map(str, support)
     torn = tmp_path / "torn.nii.gz"
     torn.write_bytes(support[0].read_bytes()[:900])
+    query = str(shutil.copy(image, tmp_path / "b.nii.gz"))
     with pytest.raises(gradio.Error) as refused:
-        segment([str(support[0])], [str(support[1])], str(torn))
+        segment([image], [str(torn)], [query])
     assert refused.value.message.startswith("told: torn.nii.gz is damaged")
     assert str(tmp_path) not in refused.value.message
+
+    Threshold().replace_matching(monkeypatch)
+    table = segment([image], [label], [str(torn)])[1].value
+    assert "<td>torn</td>" in table
+    assert "torn.nii.gz is damaged" in table
+    assert str(tmp_path) not in table
+
+    desk = segment([image], [label], [query])[0]
+    desk, table, *_ = add(desk, None, label)
+    assert "b.nii.gz with b.nii.gz" in table.value
+    with pytest.raises(gradio.Error, match="told: there is no draft yet"):
+        add(desk, None, label)
 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("gmrd.predict.app.Predictor", fail)
+    monkeypatch.setattr(Settings, "predictor", fail)
     with pytest.raises(gradio.Error, match="told: ours"):
-        segment([str(support[0])], [str(support[1])], str(torn))
+        segment([image], [label], [query])
 
 
-def _function(app: Any) -> Any:
-    (block,) = app.fns.values()
-    return block.fn
+def function(app: Any, name: str) -> Any:
+    """What a button of the page calls."""
+    return next(block.fn for block in app.fns.values() if block.fn.__name__ == name)

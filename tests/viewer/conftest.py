@@ -38,7 +38,7 @@ def display() -> Iterator[None]:
 def viewer(display: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A napari window, which saves no settings; what its buttons raise fails the test."""
     napari = pytest.importorskip("napari", reason="the viewer: install gmrd[napari]")
-    pytest.importorskip("qtpy", reason="the viewer: install gmrd[napari]")
+    pytest.importorskip("qtpy.QtWidgets", reason="Qt for the viewer", exc_type=ImportError)
     monkeypatch.setenv("NAPARI_CONFIG", "")
     raised: list[object] = []
     # Without a hook of one's own, Qt aborts the process.

@@ -14,7 +14,7 @@ from helpers.loop import Threshold, new_project
 from helpers.scans import affine, ball, read, write
 
 pytest.importorskip("napari", reason="the viewer: install gmrd[napari]")
-pytest.importorskip("qtpy", reason="the viewer: install gmrd[napari]")
+pytest.importorskip("qtpy.QtWidgets", reason="Qt for the viewer", exc_type=ImportError)
 
 
 @pytest.fixture

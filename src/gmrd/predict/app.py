@@ -1,4 +1,4 @@
-"""A local web page: pick scans, see the overlay, download the label map.
+"""A local web page: pick scans, see drafts, mend one, let the rest get better for it.
 
 Built on Gradio. It listens on this machine alone unless told otherwise, takes files up to a
 limit and works on one request at a time. What was sent and found lies in a folder that only its
@@ -8,25 +8,36 @@ owner can read, for a day at most; it goes when the page ends.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
+from functools import wraps
 from html import escape
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from gmrd.errors import InputError
 from gmrd.io.temporary import temporary_folder
+from gmrd.predict.brush import SIDE
+from gmrd.predict.desk import Desk
 from gmrd.predict.options import Options
-from gmrd.predict.outputs import write_outputs
-from gmrd.predict.segmentation import Predictor
+from gmrd.predict.project import Project
+from gmrd.viz.pictures import colour_of
+
+MENDING = """Choose an organ's colour and paint, or erase; what was painted on a slice is kept when
+another is chosen. Or give a label map that you mended elsewhere. The scan becomes a further
+support, and the others are segmented again."""
 
 HEADING = """# gmrd
-One annotated scan in, the organ out in another. Scans are NIfTI, NRRD or MHA files, or a zip with
+One annotated scan in, the organ out in others. Scans are NIfTI, NRRD or MHA files, or a zip with
 one of these or a DICOM series. Several annotated scans need as many label maps; they are paired in
 the order of their names. Nothing leaves this machine. For research only.
 """
@@ -49,30 +60,116 @@ def build_app(
         explain: what is said of an error.
     """
     gradio = _gradio()
+    progress = gradio.Progress()  # shown where it is the default of an argument
+    settings = {"ckpt_path": checkpoint, "options": asdict(options), "keep_support": False}
+
+    def saying_why(task: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(task)
+        def told(*arguments: Any) -> Any:
+            try:
+                return task(*arguments)
+            except Exception as error:
+                said = without_folders(explain(error), results.parent)
+                raise gradio.Error(said, duration=None, print_exception=False) from error
+
+        return told
 
     def segment(
-        images: list[str] | None, labels: list[str] | None, query: str | None
-    ) -> tuple[str, str]:
+        images: list[str] | None,
+        labels: list[str] | None,
+        queries: list[str] | None,
+        bar: Any = progress,
+    ) -> list[Any]:
         remove_old(results.parent)
-        try:
-            pairs = pair_by_name(images or [], labels or [])
-            return _segment(pairs, query, checkpoint, options, results)
-        except Exception as error:
-            said = explain(error)
-            for file in [*(images or []), *(labels or []), query or ""]:
-                said = said.replace(file, Path(file).name) if file else said
-            raise gradio.Error(said, duration=None, print_exception=False) from error
+        pairs = pair_by_name(images or [], labels or [])
+        if not queries:
+            raise InputError("scans to segment are needed")
+        place = tempfile.mkdtemp(dir=results)
+        return updated(Project.create(Path(place) / "project", pairs, queries, **settings), bar)
+
+    def add(desk: Desk | None, editor: Any, file: str | None, bar: Any = progress) -> list[Any]:
+        if desk is None or not desk.name:
+            raise InputError("there is no draft yet: segment scans first")
+        if file is None:
+            keep(desk, editor)
+        desk.add_support(file)
+        return updated(desk.project, bar)
+
+    def updated(project: Project, bar: Any) -> list[Any]:
+        for step in project.update(explain=explain):
+            bar((step.number, step.total), desc=str(step.record["name"]))
+        desk = Desk(project)
+        table = gradio.HTML(without_folders(desk.table(), results.parent))
+        scans = gradio.Dropdown(choices=desk.choices(), value=desk.name or None)
+        return [desk, table, scans, None, *shown(desk)]
+
+    def choose(desk: Desk, name: str) -> list[Any]:
+        desk.show(name)
+        return shown(desk)
+
+    def turn(desk: Desk, editor: Any, number: int) -> Any:
+        keep(desk, editor)
+        desk.slice = number - 1
+        return editable(desk)
+
+    def keep(desk: Desk, editor: Any) -> None:
+        if desk.paintable and editor is not None:
+            desk.keep([np.asarray(layer) for layer in editor["layers"]])
+
+    def shown(desk: Desk) -> list[Any]:
+        if not desk.name:
+            return ["", None, gradio.Slider(), None]
+        page = desk.file("page").read_text(encoding="utf-8")
+        # The page runs its own script and must not reach the application around it.
+        frame = (
+            f'<iframe sandbox="allow-scripts" srcdoc="{escape(page)}" width="100%" height="900">'
+        )
+        slider = gradio.Slider(1, len(desk.labels), value=desk.slice + 1, step=1)
+        return [f"{frame}</iframe>", str(desk.file("labels")), slider, editable(desk)]
+
+    def editable(desk: Desk) -> Any:
+        if not desk.paintable:
+            return gradio.ImageEditor(None)
+        grey, organs = desk.pictures()
+        colours = [colour_of(value) for value in desk.names]
+        brush = gradio.Brush(12, colors=colours, default_color=colours[0], color_mode="fixed")
+        value = {"background": grey, "layers": [organs], "composite": None}
+        return gradio.ImageEditor(value, brush=brush)
 
     with gradio.Blocks(title="gmrd", analytics_enabled=False) as app:
         gradio.Markdown(HEADING)
         with gradio.Row():
             images = gradio.File(label="Annotated scans", elem_id="image", file_count="multiple")
             labels = gradio.File(label="Their label maps", elem_id="label", file_count="multiple")
-            query = gradio.File(label="Scan to segment", elem_id="query")
+            queries = gradio.File(label="Scans to segment", elem_id="query", file_count="multiple")
         button = gradio.Button("Segment", variant="primary", elem_id="segment")
+        desk = gradio.State()
+        table = gradio.HTML(elem_id="table")
+        scans = gradio.Dropdown(label="Draft, those to look at first on top", elem_id="scan")
         download = gradio.File(label="Label map", elem_id="download", interactive=False)
+        with gradio.Accordion("Mend this draft", open=False, elem_id="mend"):
+            gradio.Markdown(MENDING)
+            slider = gradio.Slider(1, 2, step=1, label="Slice", elem_id="turn")
+            editor = gradio.ImageEditor(
+                type="numpy",
+                image_mode="RGBA",
+                format="png",  # exact colours
+                sources=(),
+                transforms=(),
+                layers=False,
+                canvas_size=(SIDE, SIDE),
+                elem_id="brush",
+                show_label=False,
+            )
+            mended = gradio.File(label="or a label map that you mended", elem_id="mended")
+            more = gradio.Button("Add as support and update the rest", elem_id="add")
         page = gradio.HTML(elem_id="result")
-        button.click(segment, [images, labels, query], [page, download])
+        view = [page, download, slider, editor]
+        everything = [desk, table, scans, mended, *view]
+        button.click(saying_why(segment), [images, labels, queries], everything)
+        scans.input(saying_why(choose), [desk, scans], view)
+        slider.release(saying_why(turn), [desk, editor, slider], editor)
+        more.click(saying_why(add), [desk, editor, mended], everything)
     return app
 
 
@@ -163,24 +260,9 @@ def pair_by_name(images: list[str], labels: list[str]) -> list[tuple[str, str]]:
     return list(zip(*named, strict=True))
 
 
-def _segment(
-    pairs: list[tuple[str, str]],
-    query: str | None,
-    checkpoint: str | None,
-    options: Options,
-    results: Path,
-) -> tuple[str, str]:
-    """The pairs and the result's page in a frame, and the label map's file."""
-    if not query:
-        raise InputError("A scan to segment is needed")
-    found = Predictor(pairs, checkpoint=checkpoint, options=options)(query)
-    folder = Path(tempfile.mkdtemp(dir=results))
-    files = write_outputs(found, folder)["files"]
-    page = (folder / files["page"]).read_text(encoding="utf-8")
-    paired = ", ".join(f"{Path(image).name} with {Path(label).name}" for image, label in pairs)
-    # The page runs its own script and must not reach the application around it.
-    frame = f'<iframe sandbox="allow-scripts" srcdoc="{escape(page)}" width="100%" height="1100">'
-    return f"<p>Annotated: {escape(paired)}</p>{frame}</iframe>", str(folder / files["labels"])
+def without_folders(text: str, folder: Path) -> str:
+    """A message without the places of what was sent, which say nothing to the visitor."""
+    return re.sub(rf"{re.escape(str(folder))}/([^\s/:,]+/)*", "", text)
 
 
 def _gradio() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 
 from gmrd.evaluation.published import published_dice
 from gmrd.losses import GMRDLoss
+from helpers.commands import RunHere
 
 FOLDER = Path(__file__).parents[1] / "conf" / "experiment"
 EXPERIMENTS = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.rglob("*.yaml"))
@@ -39,7 +41,8 @@ def roots(cfg: DictConfig, folder: Path) -> DictConfig:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_can_be_built(name: str, tmp_path: Path) -> None:
-    cfg = roots(composed("train", tmp_path, f"experiment={name}"), tmp_path)
+    weights = "model.network.pretrained=none"  # or they would have to be downloaded
+    cfg = roots(composed("train", tmp_path, f"experiment={name}", weights), tmp_path)
     steps = 8000 if name == "chaost2_s1_small" else 36000
     assert cfg.trainer.max_steps == steps
     instantiate(cfg.data)
@@ -91,12 +94,87 @@ def test_an_experiment_states_command_expectation_and_cost(name: str) -> None:
     assert "Published Dice:" in header or "Expected:" in header
 
 
-@pytest.mark.parametrize("name", [n for n in EXPERIMENTS if re.fullmatch(r"[a-z0-9]+_s\d", n)])
+SCORED = re.compile(r"(?:published/)?([a-z0-9]+)_s(\d)")
+PUBLISHED = [name for name in EXPERIMENTS if name.startswith("published/")]
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if SCORED.fullmatch(name)])
 def test_the_stated_dice_is_the_published_one(name: str) -> None:
-    data, setting = name.split("_s")
+    found = SCORED.fullmatch(name)
+    assert found
+    data, setting = found.groups()
     text = (FOLDER / f"{name}.yaml").read_text().split("Published Dice:")[1]
     stated = {float(found) for found in re.findall(r"\d\d\.\d\d", text)}
     assert stated == set(published_dice(data, int(setting)).values())
+
+
+RECIPE: dict[str, Any] = {
+    "data.fold_order": "ordered",
+    "data.support": 2,
+    "data.exclusion": "all",
+    "data.draw": "rejection",
+    "data.held_out_fraction": 0.0,
+    "data.augmentation.shear_about": "corner",
+    "data.augmentation.border": "mean",
+    "data.augmentation.keep_emptied": True,
+    "model.network.pretrained": "coco_deeplabv3",
+    "model.network.projection_start": "kaiming",
+    "model.network.fill": "published",
+    "model.network.boundary": "published",
+    "model.network.activation": "relu",
+    "model.network.with_threshold": True,
+    "model.loss.auxiliary_weight": 0.5,
+    "model.loss.auxiliary_shots": "sum",
+    "model.optimizer._target_": "torch.optim.SGD",
+    "model.optimizer.lr": 0.001,
+    "model.optimizer.momentum": 0.9,
+    "model.optimizer.weight_decay": 0.0005,
+    "model.scheduler.step_size": 3000,
+    "model.scheduler.gamma": 0.98,
+    "data.batch_size": 1,
+    "data.min_area": 200,
+    "trainer.max_steps": 36000,
+}
+"""The public code's side of every point where it differs, and what is common to both."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_experiment_is_the_public_recipe(name: str, tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    cfg = composed("train", tmp_path, f"experiment={name}", "data.root=DATA")
+    assert {key: OmegaConf.select(cfg, key) for key in RECIPE} == RECIPE
+    found = SCORED.fullmatch(name)
+    assert found
+    assert (cfg.data.name, str(cfg.setting)) == found.groups()
+    assert cfg.data.setting == cfg.setting
+
+
+def test_there_is_a_published_experiment_for_every_published_table() -> None:
+    tables = {(data, setting) for data in ("chaost2", "sabs", "cmr") for setting in (1, 2)
+              if published_dice(data, setting)}  # fmt: skip
+    assert {f"published/{data}_s{setting}" for data, setting in tables} == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED, "chaost2_s1", "sabs_to_chaost2", "ablation/full"])
+def test_absent_weights_are_refused_with_the_file_and_its_place(
+    name: str, run_here: RunHere, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    roots = ["data.root=nowhere"]
+    if "_to_" in name:
+        roots.append("evaluation_data.root=nowhere")
+    assert run_here("train", f"experiment={name}", *roots) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "pretrained=coco_deeplabv3 is neither on this machine" in said
+    assert "deeplabv3_resnet101_coco-586e9e4e.pth" in said
+    assert str(tmp_path / "torch/hub/checkpoints") in said.replace(" ", "")
+    assert "or to none for random weights" in said
 
 
 ABLATED: dict[str, Any] = {

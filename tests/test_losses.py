@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gmrd.losses import auxiliary_loss, negative_log_likelihood
-from gmrd.nn import Descriptors
+from gmrd.losses import GMRDLoss, auxiliary_loss, negative_log_likelihood
+from gmrd.nn import Descriptors, NetworkOutput
+from gmrd.types import Episode
 
 
 def test_likelihood_equals_torchs() -> None:
@@ -43,3 +44,30 @@ def test_auxiliary_loss_of_known_descriptors() -> None:
     shuffled = Descriptors(e[[0, 1, 2, 3]][None], background)
     other = Descriptors(e[[1, 0, 3, 2]][None], background)
     assert auxiliary_loss(shuffled, other).item() == pytest.approx(0.5 + 2 * 1 / 4)
+
+
+@pytest.mark.parametrize("n_shot", [1, 3])
+def test_the_published_auxiliary_loss_is_counted_once_a_shot(n_shot: int) -> None:
+    torch.manual_seed(1)
+    output, episode = made(n_shot)
+    ours = GMRDLoss()(output, episode)
+    theirs = GMRDLoss(auxiliary_shots="sum")(output, episode)
+    by_hand = sum(auxiliary_loss(output.support, output.query).mean() for _ in range(n_shot))
+    torch.testing.assert_close(theirs["auxiliary"], by_hand)
+    difference = theirs["total"] - ours["total"]
+    torch.testing.assert_close(difference, 0.5 * (n_shot - 1) * ours["auxiliary"])
+
+
+def made(n_shot: int) -> tuple[NetworkOutput, Episode]:
+    """An episode of random masks with random predictions and descriptors."""
+    masks = (torch.rand(1, n_shot + 1, 4, 4) > 0.5).float()
+    images = torch.zeros_like(masks)
+    descriptors = [Descriptors(torch.randn(1, 5, 6), torch.randn(1, 7, 6)) for _ in range(2)]
+    output = NetworkOutput(
+        torch.rand(1, 1, 2, 4, 4).softmax(dim=2),
+        torch.rand(1, n_shot, 2, 4, 4).softmax(dim=2),
+        torch.ones(1, dtype=torch.bool),
+        *descriptors,
+    )
+    episode = Episode(images[:, :-1], masks[:, :-1], images[:, -1:], masks[:, -1:].long())
+    return output, episode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ class GMRDLoss(nn.Module):
     Args:
         class_weights: of background and foreground pixels in the query loss.
         auxiliary_weight: of intra + inter; 0 leaves them out.
+        auxiliary_shots: ``mean``: as large for K shots as for one; ``sum``: K times as large, as
+            the public code counts it once a shot.
     """
 
     class_weights: Tensor
@@ -36,9 +38,10 @@ class GMRDLoss(nn.Module):
         *,
         class_weights: ClassWeights = (0.1, 1.0),
         auxiliary_weight: NonNegative = 0.5,
+        auxiliary_shots: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()
-        self.auxiliary_weight = auxiliary_weight
+        self.auxiliary_weight, self.auxiliary_shots = auxiliary_weight, auxiliary_shots
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
 
     def forward(self, output: NetworkOutput, episode: Episode) -> dict[str, Tensor]:
@@ -61,6 +64,8 @@ class GMRDLoss(nn.Module):
         auxiliary = torch.zeros_like(query)
         if self.auxiliary_weight:
             auxiliary = (auxiliary_loss(output.support, output.query) * valid).mean()
+            if self.auxiliary_shots == "sum":
+                auxiliary = auxiliary * episode.support_masks.shape[1]
         return {
             "total": query + align + self.auxiliary_weight * auxiliary,
             "query": query,

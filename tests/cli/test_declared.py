@@ -222,7 +222,9 @@ def test_a_key_that_was_taken_out_is_missed(
     assert "nowhere" in capsys.readouterr().err, "without loggers it goes on to the data"
 
 
-@pytest.mark.parametrize("name", ["chaost2_s1_small", "ablation/no_mamp", "chaost2_to_sabs"])
+@pytest.mark.parametrize(
+    "name", ["chaost2_s1_small", "ablation/no_mamp", "chaost2_to_sabs", "published/chaost2_s1"]
+)
 def test_the_values_of_experiments_fit(name: str) -> None:
     cfg = composed("train", f"experiment={name}", "logger=all", "callbacks=ema")
     found = fitted_keys("train", cfg)

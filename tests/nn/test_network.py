@@ -167,7 +167,7 @@ def test_threshold_is_not_trained_and_not_there_unless_asked() -> None:
         ({"backbone": "resnet152"}, "backbone=resnet152: expected one of resnet18"),
         ({"activation": "gelu"}, "activation=gelu: expected relu or none"),
         ({"boundary": "edge"}, "boundary=edge: expected published or ring"),
-        ({"fill": "zeros"}, "fill=zeros: expected one of random, cyclic, mean"),
+        ({"fill": "zeros"}, "fill=zeros: expected one of random, published, cyclic, mean"),
         ({"n_features": 0}, "n_features=0: expected a whole number, 1 or more"),
         ({"evaluation_fill": "random"}, "evaluation_fill=random: expected cyclic or mean"),
         ({"pretrained": "/nowhere/x.pth"}, "put a state dict"),
@@ -189,6 +189,24 @@ def test_refused_slices() -> None:
     )
     with pytest.raises(InputError, match="with_threshold=true"):
         small()(empty)
+
+
+@pytest.mark.parametrize(("start", "deviation"), [("kaiming", 0.0625), ("uniform", 0.0180)])
+def test_the_projection_s_start(start: str, deviation: float) -> None:
+    """1024 to 512 channels: sqrt(2 / 512), and what PyTorch draws by default."""
+    network = build_network(backbone="resnet50", n_foreground=1, n_background=1, image_size=8,
+                            projection_start=start)  # fmt: skip
+    weight = network.encoder.reduce.weight
+    assert weight.shape[:2] == (512, 1024)
+    assert weight.std().item() == pytest.approx(deviation, rel=0.01)
+    # 10 % beyond 1.64 deviations in a normal distribution, 6 % beyond in a uniform one
+    beyond = (weight.abs() > 1.64 * deviation).float().mean().item()
+    assert beyond == pytest.approx(0.101 if start == "kaiming" else 0.053, abs=0.01)
+
+
+def test_random_weights_said_aloud_are_those_of_no_weights() -> None:
+    silent, aloud = small().state_dict(), small(pretrained="none").state_dict()
+    assert all(torch.equal(value, aloud[name]) for name, value in silent.items())
 
 
 def test_pretrained_file(tmp_path: Path) -> None:

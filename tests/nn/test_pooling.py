@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -61,7 +62,7 @@ def test_equals_the_explicit_fill(kind: str, fill: str) -> None:
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("fill", ["cyclic", "random", "mean"])
+@pytest.mark.parametrize("fill", ["cyclic", "random", "published", "mean"])
 def test_gradcheck(fill: str) -> None:
     mask = torch.cat([region("some"), region("one pixel"), region("none")]).double()
     weight = torch.randn(2, SHAPE[0] * SHAPE[1], dtype=torch.float64, requires_grad=True)
@@ -104,3 +105,22 @@ def test_random_fill_is_seeded_and_its_mean_is_the_mean_fill() -> None:
     draws = torch.stack([pool_filled(weight, mask, SIZE, "random") for _ in range(4000)])
     error = (draws.mean(dim=0) - pool_filled(weight, mask, SIZE, "mean")).abs()
     assert (error < 5 * draws.std(dim=0) / 4000**0.5 + 1e-9).all()
+
+
+@pytest.mark.parametrize("kind", ["some", "most", "one pixel", "all"])
+def test_the_published_fill_gives_the_drawn_remainder_first_then_whole_copies(kind: str) -> None:
+    """Restated: a list of picks for the outside positions in raster order."""
+    mask = region(kind) > 0.5
+    inside = mask.flatten().numpy()
+    torch.manual_seed(4)
+    filled = fill_sources(mask, "published")[0].numpy()
+    there, out = np.flatnonzero(inside), np.flatnonzero(~inside)
+    copies, remainder = divmod(len(out), len(there))
+    picked, whole = filled[out][:remainder], filled[out][remainder:]
+    assert len(set(picked)) == remainder
+    assert set(picked) <= set(there)
+    assert whole.tolist() == there.tolist() * copies
+    assert filled[there].tolist() == there.tolist()
+    other = fill_sources(mask, "published")[0].numpy()
+    if remainder > 1:
+        assert other[out][:remainder].tolist() != picked.tolist(), "drawn anew"

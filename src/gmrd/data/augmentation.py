@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -35,6 +36,12 @@ class Augmentation:
         scale: Range of the isotropic magnification.
         elastic_alpha: Factor on the smoothed noise, in pixels.
         elastic_sigma: Standard deviation of the smoothing, in pixels.
+        shear_about: ``centre`` | ``corner``: the point that the shear leaves in place. About the
+            first pixel's corner, as in the public code, the shear also moves the slice's centre
+            sideways, by up to 11 pixels.
+        border: What enters from outside the slice: its ``lowest`` value, or the ``mean`` of the
+            z-scored volume, which is 0, as in the public code.
+        keep_emptied: Keep a transform that empties a mask, as the public code does.
     """
 
     gamma: Range = (0.5, 1.5)
@@ -44,6 +51,9 @@ class Augmentation:
     scale: Range = (0.9, 1.2)
     elastic_alpha: NonNegative = 10.0
     elastic_sigma: Positive = 5.0
+    shear_about: Literal["centre", "corner"] = "centre"
+    border: Literal["lowest", "mean"] = "lowest"
+    keep_emptied: bool = False
 
     def change_intensity(
         self, images: Float[Tensor, "slices h w"], rng: np.random.Generator
@@ -62,20 +72,23 @@ class Augmentation:
     ) -> tuple[Float[Tensor, "slices h w"], Float[Tensor, "slices h w"]]:
         """Images and binary masks under one random affine and elastic map.
 
-        What enters from outside the slice has the images' lowest value and mask 0.
+        What enters from outside the slice has mask 0.
         """
-        lowest = images.amin()
-        stacked = torch.cat([images - lowest, masks])[None]
+        outside = images.amin() if self.border == "lowest" else images.new_zeros(())
+        stacked = torch.cat([images - outside, masks])[None]
         grid = self._sampling_grid(images.shape[-2], images.shape[-1], rng)
         moved = torch.nn.functional.grid_sample(stacked, grid[None], align_corners=True)[0]
         n = len(images)
-        return moved[:n] + lowest, (moved[n:] >= 0.5).to(masks.dtype)
+        return moved[:n] + outside, (moved[n:] >= 0.5).to(masks.dtype)
 
     def _sampling_grid(self, h: int, w: int, rng: np.random.Generator) -> Float[Tensor, "h w 2"]:
         """Where each output pixel looks, in coordinates from −1 to 1 as (x, y)."""
         pixels = max(h, w) / REFERENCE_SIZE
         shift_x, shift_y = (float(d) for d in rng.uniform(-self.shift, self.shift, 2) * pixels)
-        (xx, xy), (yx, yy) = self._inverse_matrix(rng).tolist()
+        matrix, shear = self._inverse_matrix(rng)
+        (xx, xy), (yx, yy) = matrix.tolist()
+        if self.shear_about == "corner":
+            shift_x += shear * (h - 1) / 2
         field = self.elastic_alpha * pixels * _smooth_noise(h, w, self.elastic_sigma * pixels, rng)
         x = field[0] + (torch.arange(float(w)) - (w - 1) / 2)
         y = field[1] + (torch.arange(float(h)) - (h - 1) / 2)[:, None]
@@ -83,12 +96,13 @@ class Augmentation:
         source_y = (yx * x + yy * y - shift_y) / ((h - 1) / 2)
         return torch.stack([source_x, source_y], dim=-1)
 
-    def _inverse_matrix(self, rng: np.random.Generator) -> Float[np.ndarray, "2 2"]:
+    def _inverse_matrix(self, rng: np.random.Generator) -> tuple[Float[np.ndarray, "2 2"], float]:
+        """The inverse affine map about the centre, and the shear: pixels of x a pixel of y."""
         angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation))
-        shear = np.tan(np.deg2rad(rng.uniform(-self.shear, self.shear)))
+        shear = float(np.tan(np.deg2rad(rng.uniform(-self.shear, self.shear))))
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         forward = _within(self.scale, rng) * rotation @ np.array([[1.0, shear], [0.0, 1.0]])
-        return np.linalg.inv(forward)
+        return np.linalg.inv(forward), shear
 
 
 def _within(limits: Sequence[float | int], rng: np.random.Generator) -> float:

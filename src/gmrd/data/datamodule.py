@@ -98,6 +98,7 @@ class EpisodeDataModule(LightningDataModule):
             n_query=settings.n_query,
             augmentation=None if validation else settings.augmentation,
             validation=validation,
+            draw=settings.draw,
         )
 
     def train_dataloader(self) -> EpisodeLoader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gmrd.data.augmentation import Augmentation
+from gmrd.data.windows import Draw
 from gmrd.values.arguments import refuse_wrong_fields
 from gmrd.values.kinds import Count, Natural, NonNegative, Seed, Share
 
@@ -17,6 +18,8 @@ class EpisodeSettings:
         image_size: Side of the training slices; other sizes are resized.
         n_query: Query slices of an episode.
         min_area: Least area of the class in one slice of an episode, in pixels.
+        draw: How supervoxels are drawn, ``even`` | ``rejection``, see
+            :meth:`gmrd.data.windows.Windows.draw`.
         held_out_fraction: Share of the supervoxels that only validation episodes use.
         augmentation: Random transforms; None for none.
         seed: Seed of the episodes.
@@ -27,6 +30,7 @@ class EpisodeSettings:
     image_size: Count = 256
     n_query: Count = 1
     min_area: NonNegative = 200
+    draw: Draw = "even"
     held_out_fraction: Share = 0.05
     augmentation: Augmentation | None = None
     seed: Seed = 0

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from gmrd.data.augmentation import Augmentation
 from gmrd.data.cache import CachedVolume, VolumeCache
 from gmrd.data.protocol import ExclusionRule, excluded_slices
-from gmrd.data.windows import Windows, find_windows, held_out
+from gmrd.data.windows import Draw, Windows, find_windows, held_out
 from gmrd.errors import InputError
 from gmrd.types import Episode
 
@@ -72,7 +72,7 @@ class EpisodeDataset(Dataset[Episode]):
     """Episodes by number, each a batch of one; any integer from 0 is a valid number.
 
     An episode takes a data set, one of its volumes, one of the volume's classes and one run of
-    neighbouring slices, each uniformly; volumes without a valid run are passed over.
+    neighbouring slices; volumes without a valid run are passed over.
 
     Attributes:
         sources: Data sets, drawn with equal probability.
@@ -82,6 +82,7 @@ class EpisodeDataset(Dataset[Episode]):
         n_query: Query slices of an episode.
         augmentation: Random transforms; none at all if None.
         validation: Draw from the held-out supervoxels.
+        draw: How often each class comes, see :meth:`gmrd.data.windows.Windows.draw`.
     """
 
     sources: Sequence[EpisodeSource]
@@ -91,6 +92,7 @@ class EpisodeDataset(Dataset[Episode]):
     n_query: int = 1
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     validation: bool = False
+    draw: Draw = "even"
     _opened: dict[tuple[int, int], tuple[CachedVolume, Windows]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -112,7 +114,7 @@ class EpisodeDataset(Dataset[Episode]):
         rng = np.random.default_rng([self.seed, int(self.validation), index])
         source = int(rng.integers(len(self.sources)))
         volume, windows = self._draw_volume(source, rng)
-        label, start = windows.draw(rng)
+        label, start = windows.draw(rng, self.draw)
         order = np.arange(start, start + windows.length)
         if rng.random() < 0.5:
             order = order[::-1]
@@ -170,7 +172,7 @@ def augment(
     """Intensity on one side and geometry on one side, each chosen by a coin.
 
     A geometric transform that would empty a mask is left out, so a class that was in a slice
-    stays there.
+    stays there, unless ``augmentation.keep_emptied``.
     """
     sides = [support, query]
     which = int(rng.integers(2))
@@ -178,7 +180,7 @@ def augment(
     sides[which] = augmentation.change_intensity(images, rng), masks
     which = int(rng.integers(2))
     moved = augmentation.change_geometry(*sides[which], rng)
-    if bool((moved[1].flatten(1).sum(1) > 0).all()):
+    if augmentation.keep_emptied or bool((moved[1].flatten(1).sum(1) > 0).all()):
         sides[which] = moved
     return sides[0], sides[1]
 

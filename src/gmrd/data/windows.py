@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
+
+Draw = Literal["even", "rejection"]
 
 
 @dataclass(frozen=True)
@@ -17,15 +20,28 @@ class Windows:
         labels: The labels that have a run, ascending.
         starts: First slices of each label's runs.
         length: Slices in a run.
+        acceptance: Of each label, the share of its runs that are large enough.
     """
 
     labels: tuple[int, ...]
     starts: tuple[tuple[int, ...], ...]
     length: int
+    acceptance: tuple[float, ...] = ()
 
-    def draw(self, rng: np.random.Generator) -> tuple[int, int]:
-        """A label, drawn uniformly, and the first slice of one of its runs, drawn uniformly."""
-        chosen = int(rng.integers(len(self.labels)))
+    def draw(self, rng: np.random.Generator, rule: Draw = "even") -> tuple[int, int]:
+        """A label and the first slice of one of its runs, drawn uniformly.
+
+        Args:
+            rng: Random numbers.
+            rule: ``even``: every label as often as any other. ``rejection``: as if a label and a
+                run of any area were drawn until the run is large enough, as the public code does;
+                a label then comes in proportion to its acceptance.
+        """
+        if rule == "even":
+            chosen = int(rng.integers(len(self.labels)))
+        else:
+            weights = np.array(self.acceptance)
+            chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
         return self.labels[chosen], int(rng.choice(self.starts[chosen]))
 
 
@@ -50,11 +66,13 @@ def find_windows(
     if n <= 0:
         return Windows((), (), length)
     runs = np.lib.stride_tricks.sliding_window_view(areas * usable[:, None], length, axis=0)
-    valid = (runs > 0).all(axis=-1) & (runs.max(axis=-1) >= min_area) & keep
-    valid[:, 0] = False
+    held = (runs > 0).all(axis=-1) & keep
+    held[:, 0] = False
+    valid = held & (runs.max(axis=-1) >= min_area)
     labels = np.flatnonzero(valid.any(axis=0))
     starts = tuple(tuple(np.flatnonzero(valid[:, label]).tolist()) for label in labels)
-    return Windows(tuple(labels.tolist()), starts, length)
+    acceptance = valid[:, labels].sum(axis=0) / held[:, labels].sum(axis=0)
+    return Windows(tuple(labels.tolist()), starts, length, tuple(acceptance.tolist()))
 
 
 def held_out(case_id: str, n_labels: int, fraction: float) -> Bool[np.ndarray, " labels"]:

@@ -12,10 +12,10 @@ from gmrd.components import build
 from gmrd.errors import InputError
 from gmrd.nn.decoders import NoPath
 from gmrd.nn.descriptors import Activation, DescriptorGenerator
-from gmrd.nn.encoder import Backbone, Encoder
+from gmrd.nn.encoder import Backbone, Encoder, ProjectionStart
 from gmrd.nn.network import GMRD
 from gmrd.nn.pooling import Fill
-from gmrd.nn.pretrained import load_pretrained
+from gmrd.nn.pretrained import RANDOM, load_pretrained
 from gmrd.values.arguments import TARGET, Part
 from gmrd.values.kinds import Count, Share
 
@@ -28,6 +28,7 @@ def build_network(
     backbone: Backbone = "resnet101",
     pretrained: str | None = None,
     n_features: Count = 512,
+    projection_start: ProjectionStart = "kaiming",
     n_foreground: Count = 100,
     n_background: Count = 600,
     image_size: Count = 256,
@@ -47,14 +48,17 @@ def build_network(
         encoder: ``_target_`` and arguments of a module that maps slices (n, h, w) to features
             (n, c, hf, wf); None for the ResNet that the next settings describe.
         backbone: ``resnet18`` | ``resnet34`` | ``resnet50`` | ``resnet101``.
-        pretrained: ``imagenet`` | ``coco_deeplabv3`` | a file of weights | None.
+        pretrained: ``imagenet`` | ``coco_deeplabv3`` | a file of weights | ``none`` or None for
+            random weights.
         n_features: channels of the ResNet's features.
+        projection_start: of their 1 x 1 convolution, ``kaiming`` | ``uniform``, see
+            :class:`gmrd.nn.encoder.Encoder`.
         n_foreground: generated descriptors of the foreground.
         n_background: generated descriptors of the background.
         image_size: side of the slices in pixels; the descriptor generators are built for it.
         activation: between the generator's layers, ``relu`` | ``none``.
         boundary: the background's boundary feature, ``published`` | ``ring``.
-        fill: ``random`` | ``cyclic`` | ``mean``, in training.
+        fill: ``random`` | ``published`` | ``cyclic`` | ``mean``, in training.
         evaluation_fill: ``cyclic`` | ``mean``, otherwise.
         dropout: of the descriptor generators.
         with_threshold: create what an episode with an empty support needs (layer4 and the
@@ -69,11 +73,18 @@ def build_network(
     """
     made_encoder: nn.Module
     if encoder is None:
-        made_encoder = _resnet(backbone, pretrained, n_features, with_threshold)
-    elif pretrained is not None or with_threshold:
+        made_encoder = Encoder(
+            backbone=backbone,
+            n_features=n_features,
+            with_threshold=with_threshold,
+            projection_start=projection_start,
+        )
+        if pretrained not in RANDOM:
+            load_pretrained(made_encoder, backbone, pretrained)
+    elif pretrained not in RANDOM or with_threshold:
         raise InputError(
             "model.network.pretrained and with_threshold are settings of the ResNet, but "
-            "model.network.encoder names another encoder: set them to null and false"
+            "model.network.encoder names another encoder: set them to none and false"
         )
     else:
         made_encoder = build("model.network.encoder", encoder, nn.Module)
@@ -102,12 +113,3 @@ def build_network(
         evaluation_fill=evaluation_fill,
     )
     return network.to(memory_format=torch.channels_last)
-
-
-def _resnet(
-    backbone: Backbone, pretrained: str | None, n_features: int, with_threshold: bool
-) -> Encoder:
-    encoder = Encoder(backbone=backbone, n_features=n_features, with_threshold=with_threshold)
-    if pretrained is not None:
-        load_pretrained(encoder, backbone, pretrained)
-    return encoder

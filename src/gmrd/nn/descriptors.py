@@ -45,8 +45,8 @@ def background_boundary(mask: Float[Tensor, "n h w"], boundary: str) -> Float[Te
     """Weights of the background's boundary feature, from the foreground mask.
 
     ``ring``: the two pixels inside the mask's edge that the dilated background covers.
-    ``published``: what the published results used, dilated background minus *mask*: 1 on the
-    whole background, 0 on that ring and -1 deeper inside the object.
+    ``published``: as in the public code, dilated background minus *mask*: 1 on the whole
+    background, 0 on that ring and -1 deeper inside the object.
     """
     background = 1 - mask
     return dilate(background) - (mask if boundary == "published" else background)

@@ -18,6 +18,7 @@ from torchvision.models import resnet
 from gmrd.nn.bottleneck import LeanStage
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
+ProjectionStart = Literal["kaiming", "uniform"]
 
 BACKBONES = {
     "resnet18": (resnet.BasicBlock, (2, 2, 2, 2)),
@@ -55,9 +56,21 @@ class Encoder(nn.Module):
         backbone: which ResNet.
         n_features: channels of the features (512 in the paper).
         with_threshold: create layer4 and the classifier, for episodes without support.
+        projection_start: first weights of the 1 x 1 convolution: ``kaiming`` (normal with standard
+            deviation sqrt(2 / n_features), the public code's) or ``uniform`` (PyTorch's default,
+            3.46 times smaller for 1024 to 512 channels). Cosines do not change with the scale of
+            the features but their gradients do: after the smaller start SGD moves them about 12
+            times faster.
     """
 
-    def __init__(self, *, backbone: Backbone, n_features: int, with_threshold: bool) -> None:
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        n_features: int,
+        with_threshold: bool,
+        projection_start: ProjectionStart = "kaiming",
+    ) -> None:
         super().__init__()
         block, depths = BACKBONES[backbone]
         net = resnet.ResNet(block, list(depths))
@@ -67,6 +80,8 @@ class Encoder(nn.Module):
         self.layer2 = stage(*_dilate(net.layer2, first=1, rest=2))
         self.layer3 = stage(*_dilate(net.layer3, first=2, rest=4))
         self.reduce = nn.Conv2d(256 * block.expansion, n_features, 1, bias=False)
+        if projection_start == "kaiming":
+            nn.init.kaiming_normal_(self.reduce.weight, mode="fan_out", nonlinearity="relu")
         self.threshold = (
             Threshold(_dilate(net.layer4, first=4, rest=4, stride=2), net.fc)
             if with_threshold

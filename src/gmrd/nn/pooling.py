@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-Fill = Literal["random", "cyclic", "mean"]
+Fill = Literal["random", "published", "cyclic", "mean"]
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -39,18 +39,36 @@ _ROWS = 64  # weight rows handled at a time, so that temporaries stay small
 
 
 def fill_sources(
-    region: Bool[Tensor, "n h w"], fill: Literal["random", "cyclic"]
+    region: Bool[Tensor, "n h w"], fill: Literal["random", "published", "cyclic"]
 ) -> Int[Tensor, "n hw"]:
     """The position whose feature each position takes: itself inside, a drawn one outside.
 
     The k-th outside position (raster order) takes the (k mod n_in)-th inside position, in
     raster order (``cyclic``) or in an order drawn from torch's generator (``random``); so
     while n_in >= n_out no position is drawn twice, and otherwise each is drawn
-    floor(n_out / n_in) times or once more. Shapes are static and nothing waits for the device.
-    Without an inside position the sources mean nothing; the caller masks them.
+    floor(n_out / n_in) times or once more. ``published`` draws what the public code does: first
+    n_out mod n_in positions in a drawn order, then all of them in raster order, again and again.
+    Shapes are static and nothing waits for the device. Without an inside position the sources
+    mean nothing; the caller masks them.
     """
     inside = region.flatten(1)
-    if fill == "random":
+    n_inside = inside.sum(dim=1, keepdim=True).clamp(min=1)
+    rank = (torch.cumsum(~inside, dim=1) - 1).clamp(min=0)
+    if fill == "published":
+        first = (~inside).sum(dim=1, keepdim=True) % n_inside
+        whole = _inside_in_order(inside, shuffled=False).gather(1, (rank - first) % n_inside)
+        picks = _inside_in_order(inside, shuffled=True).gather(1, rank % n_inside)
+        drawn = torch.where(rank < first, picks, whole)
+    else:
+        order = _inside_in_order(inside, shuffled=fill == "random")
+        drawn = order.gather(1, rank % n_inside)
+    position = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
+    return torch.where(inside, position, drawn)
+
+
+def _inside_in_order(inside: Bool[Tensor, "n hw"], *, shuffled: bool) -> Int[Tensor, "n hw"]:
+    """Positions, those inside first: in a drawn order, or in raster order."""
+    if shuffled:
         key = torch.rand(inside.shape, device=inside.device)
     else:
         key = torch.linspace(0, 0.5, inside.shape[1], device=inside.device).expand_as(inside)
@@ -58,12 +76,7 @@ def fill_sources(
     # shape puts the inside positions first: in the order of their keys, which is a draw without
     # replacement (random) or, as the sort is stable, raster order. Up to 0.5 only, because in
     # float32 the largest key must not be rounded up to 1.
-    order = torch.argsort(key + ~inside, dim=1, stable=True)
-    n_inside = inside.sum(dim=1, keepdim=True).clamp(min=1)
-    rank = torch.cumsum(~inside, dim=1) - 1
-    drawn = order.gather(1, rank.clamp(min=0) % n_inside)
-    position = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
-    return torch.where(inside, position, drawn)
+    return torch.argsort(key + ~inside, dim=1, stable=True)
 
 
 @lru_cache(maxsize=64)
@@ -140,8 +153,8 @@ def pool_filled(
         weight: one row per output, one column per pixel position.
         region: 1 inside, 0 outside; a region without inside gives zeros.
         size: height and width of the features; p is their product.
-        fill: ``random`` | ``cyclic`` (see :func:`fill_sources`) or ``mean``, the expectation
-            of the random fill: every outside position takes the mean over the inside.
+        fill: ``random`` | ``published`` | ``cyclic`` (see :func:`fill_sources`) or ``mean``, the
+            expectation of the random fill: every outside position takes the mean over the inside.
     """
     inside = region > 0.5
     shape = (region.shape[1], region.shape[2])

@@ -17,6 +17,9 @@ from torchvision.models.segmentation import (
 from gmrd.errors import InputError
 from gmrd.nn.encoder import Encoder
 
+RANDOM = (None, "none")
+"""What stands for no pretrained weights; ``none`` where a configuration says it aloud."""
+
 _COCO = {
     "resnet50": DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1,
     "resnet101": DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1,
@@ -75,7 +78,7 @@ def _read(backbone: str, source: str) -> Mapping[str, Tensor]:
         raise InputError(
             f"pretrained={source} is neither on this machine nor could it be downloaded "
             f"({error}): fetch {url} where there is a network and put it at {place}, or set "
-            "pretrained to the file's path, or to null to start from scratch"
+            "model.network.pretrained to the file's path, or to none for random weights"
         ) from error
     return state
 
@@ -84,7 +87,8 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise InputError(
             f"pretrained={path} is neither imagenet, coco_deeplabv3 nor a file: put a state dict "
-            "with torchvision's names there, or set pretrained=null to start from scratch"
+            "with torchvision's names there, or set model.network.pretrained=none for random "
+            "weights"
         )
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)

@@ -12,6 +12,7 @@ from gmrd.checkpoint.record import Plain, TrainingRecord
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.scan_record import geometry_of
 from gmrd.module import GMRDModule
+from gmrd.nn.pretrained import RANDOM
 
 TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "precision")
 """Settings of the trainer that decide what is learned."""
@@ -64,7 +65,7 @@ def _record(
         group=split.choice.group,
         seed=int(module.hparams["seed"]),
         variant=module.variant,
-        pretrained=None if pretrained is None else str(pretrained),
+        pretrained=None if pretrained in RANDOM else str(pretrained),
         max_steps=int(cfg.trainer.max_steps),
         settings=deciding(cfg),
         versions={"gmrd": version("gmrd"), "torch": version("torch")},

@@ -65,6 +65,11 @@ class Alignment:
     similarity: float
     consistency: float
 
+    @property
+    def reflected(self) -> bool:
+        """Whether the affine part turns left-handed axes into right-handed ones."""
+        return float(torch.linalg.det(self.matrix[:, :3])) < 0
+
     def of(self, grid: TokenGrid, slices: Sequence[int] | None = None) -> Float32[Tensor, "..."]:
         """Where the support shows what the query shows in every cell of ``grid``.
 
@@ -100,6 +105,20 @@ def align(query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box
         for matrix in starts(query, support, query_box, support_box)
     ]
     return realign(query, support, max(tried, key=lambda alignment: alignment.similarity))
+
+
+def likeness(
+    query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box, alignment: Alignment
+) -> float:
+    """Similarity of two scans, body laid on body in plane and across as an alignment says.
+
+    What :func:`align` takes, and an alignment of the query whose heights are kept. To compare a
+    support with its mirror image.
+    """
+    matrix = starts(query, support, query_box, support_box)[0]
+    matrix[0] = alignment.matrix[0]
+    rough = query.pooled(4), support.pooled(4)
+    return _drift(*rough, _from(matrix, rough[0]), START_ROUNDS).similarity
 
 
 def realign(query: TokenGrid, support: TokenGrid, alignment: Alignment) -> Alignment:

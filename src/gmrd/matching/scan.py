@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,6 +45,10 @@ class WorkingScan:
     def heights(self) -> Float32[Tensor, " z"]:
         """Mm of every slice above the first."""
         return torch.arange(len(self.ranks), dtype=torch.float32) * self.spacing[0]
+
+    def mirrored(self) -> WorkingScan:
+        """With left and right exchanged."""
+        return replace(self, ranks=self.ranks[:, :, ::-1].copy(), body=self.body[:, :, ::-1].copy())
 
     def coarse(self, encoder: nn.Module, progress: Progress = silent) -> TokenGrid:
         """Tokens of all slices, a cell every 8 pixels."""

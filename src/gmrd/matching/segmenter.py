@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32
 from scipy import ndimage
 from torch import Tensor, nn
 
-from gmrd.matching.alignment import Alignment, align, realign
+from gmrd.matching.alignment import Alignment, align, likeness, realign
 from gmrd.matching.dense import Annotated, carry_labels, shares
 from gmrd.matching.edges import follow_edges
 from gmrd.matching.intensities import on_scale_of
@@ -33,6 +33,8 @@ AROUND = 2
 """Cells around such places that are looked at, too."""
 SMOOTHING_MM = 4.6
 """Deviation of the last smoothing across slices."""
+MIRROR_GAIN = 0.2
+"""Of the similarity, from which a scan is called mirrored: where both are alike, neither is."""
 SHAPE_WEIGHT = 0.3
 """Of the fitted shapes against what was matched."""
 
@@ -57,6 +59,13 @@ class MatchingSupport:
     def coarse(self) -> Annotated:
         """Cells of 8 pixels."""
         return self._annotated(self.scan.coarse(self.encoder, self.progress), STRIDE)
+
+    @cached_property
+    def mirrored(self) -> Annotated:
+        """Cells of 8 pixels of the scan with left and right exchanged."""
+        grid = self.scan.mirrored().coarse(self.encoder, self.progress)
+        masks = torch.from_numpy(self.masks[..., ::-1].copy())
+        return Annotated(grid, shares(masks, STRIDE))
 
     @cached_property
     def fine(self) -> Annotated:
@@ -100,12 +109,14 @@ class Placed:
         on_scale: the same with intensities on the scale of the support that resembles it most.
         coarse: tokens of ``on_scale``.
         alignments: with every support.
+        mirrored: whether the query resembles that support more when it is mirrored.
     """
 
     scan: WorkingScan
     on_scale: WorkingScan
     coarse: TokenGrid
     alignments: tuple[Alignment, ...]
+    mirrored: bool
 
 
 def place(
@@ -119,6 +130,7 @@ def place(
     ]
     best = max(range(len(supports)), key=lambda place: alignments[place].similarity)
     nearest = supports[best]
+    mirrored = _mirrored(query, coarse, nearest, alignments[best])
     ranks = on_scale_of(nearest.scan, query, (coarse, nearest.coarse.grid), alignments[best])
     on_scale = replace(query, ranks=ranks)
     coarse = on_scale.coarse(encoder, progress)
@@ -126,7 +138,7 @@ def place(
         realign(coarse, support.coarse.grid, alignment)
         for support, alignment in zip(supports, alignments, strict=True)
     )
-    return Placed(query, on_scale, coarse, closer)
+    return Placed(query, on_scale, coarse, closer, mirrored)
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,15 @@ class Matched:
 
     refined: Float32[np.ndarray, "z k y x"]
     raw: Float32[np.ndarray, "z k y x"]
+
+
+def _mirrored(
+    query: WorkingScan, coarse: TokenGrid, support: MatchingSupport, alignment: Alignment
+) -> bool:
+    mirror = support.scan.mirrored()
+    as_stored = likeness(coarse, support.coarse.grid, query.box(), support.scan.box(), alignment)
+    exchanged = likeness(coarse, support.mirrored.grid, query.box(), mirror.box(), alignment)
+    return alignment.reflected or exchanged > as_stored + MIRROR_GAIN
 
 
 def match(

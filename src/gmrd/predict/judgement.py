@@ -29,6 +29,7 @@ def judge(
     support_volumes: Mapping[str, float],
     quality: Mapping[str, float],
     similarity: float,
+    mirrored: bool,
     same_kind: bool,
     covered: float,
     known_geometry: bool,
@@ -41,6 +42,7 @@ def judge(
         support_volumes: ml of every organ annotated, on average.
         quality: estimated Dice of every organ; nan where nothing was found.
         similarity: share of the query's places whose matches in the support lead back to them.
+        mirrored: whether the scan resembles its supports more when it is mirrored.
         same_kind: whether query and supports are all in Hounsfield units, or none is.
         covered: share of the query's brightness that the network's slices cover.
         known_geometry: whether the checkpoint told how its training scans lay.
@@ -54,6 +56,14 @@ def judge(
                 f"The scan looks unlike every support: {100 * similarity:.0f} % of its places are "
                 f"matched consistently, below {100 * LOW_SIMILARITY:.0f} %. Another body part, "
                 "orientation or modality? Use a support that was acquired like this scan.",
+            )
+        )
+    if mirrored:
+        found.append(
+            Finding(
+                "mirrored",
+                "The scan resembles its support more when it is mirrored: is the orientation in "
+                "both headers right? Left and right organs may be exchanged.",
             )
         )
     if not same_kind:

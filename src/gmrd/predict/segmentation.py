@@ -15,7 +15,7 @@ from gmrd.inference import choose_device
 from gmrd.io.scan import Scan
 from gmrd.matching.scan import Progress, silent
 from gmrd.module import GMRDModule
-from gmrd.predict.by_matching import MatchingMethod
+from gmrd.predict.by_matching import MatchingMethod, Query
 from gmrd.predict.by_network import NetworkMethod
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.given import LabelLike, ScanLike, as_scan
@@ -118,7 +118,7 @@ class Predictor:
             probabilities=probabilities,
             names=self.names,
             volumes_ml=volumes,
-            findings=self._findings(scan, covered, volumes, quality, max(placed.consistency)),
+            findings=self._findings(scan, covered, volumes, quality, placed),
             quality=quality,
             similarity=placed.consistency,
             seconds=time.perf_counter() - start,
@@ -130,13 +130,14 @@ class Predictor:
         covered: float,
         volumes: Mapping[str, float],
         quality: Mapping[str, float],
-        similarity: float,
+        placed: Query,
     ) -> tuple[Finding, ...]:
         return judge(
             volumes=volumes,
             support_volumes=self.annotated_ml,
             quality=quality,
-            similarity=similarity,
+            similarity=max(placed.consistency),
+            mirrored=placed.placed.mirrored,
             same_kind=self.kinds == {in_hounsfield(scan.image)},
             covered=covered,
             known_geometry=self.network is None or self.network.knows_geometry,

@@ -52,9 +52,10 @@ class SupportStore:
         """
         for support in supports:
             name = _digest(support, encoder)
-            support.coarse = self._kept(f"{name}-coarse.pt", partial(getattr, support, "coarse"))
-            if fine:
-                support.fine = self._kept(f"{name}-fine.pt", partial(getattr, support, "fine"))
+            for part in ("coarse", "mirrored", "fine") if fine else ("coarse", "mirrored"):
+                setattr(
+                    support, part, self._kept(f"{name}-{part}.pt", partial(getattr, support, part))
+                )
 
     def size(self) -> tuple[int, int]:
         """Entries, and the bytes that they take."""

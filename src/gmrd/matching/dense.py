@@ -13,7 +13,7 @@ from torch import Tensor
 from gmrd.matching.kernel import TEMPERATURE, extended, resemblance
 from gmrd.matching.tokens import TokenGrid
 
-REACH = 2.5
+REACH = 3.5
 """Deviations of the prior beyond which nothing is matched."""
 TILE = 2.0
 """Deviations of the prior along a side of the tiles whose positions are matched at a time: what is

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
@@ -43,6 +44,23 @@ def test_the_piece_that_leads_home_is_kept_whatever_the_evidence(method: Matchin
     probability[0][elsewhere] = 0.7
     method.keep_organs(query, probability)
     assert (probability[0] == np.where(organ, np.float32(0.6), 0)).all()
+
+
+def test_the_number_of_threads_changes_no_more_than_rounding(method: MatchingMethod) -> None:
+    scan = Scan("b", ball(2)[0], affine())
+    usual = torch.get_num_threads()
+    found = []
+    for n_threads in (1, 2, 3):
+        torch.set_num_threads(n_threads)
+        found.append(method(method.place(scan)).labels())
+    torch.set_num_threads(usual)
+    assert max(np.mean(other != found[0]) for other in found) <= 1e-4
+
+
+def test_a_mirrored_scan_is_noticed(method: MatchingMethod) -> None:
+    image, _ = ball(1)
+    assert not method.place(Scan("b", image, affine())).placed.mirrored
+    assert method.place(Scan("b", image[:, :, ::-1].copy(), affine())).placed.mirrored
 
 
 def test_a_speck_is_left_out_and_alone_refused(support: tuple[Path, Path]) -> None:

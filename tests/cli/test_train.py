@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.files import csv_rows
 from hydra import compose, initialize_config_module
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf, open_dict
@@ -21,6 +20,7 @@ from omegaconf import OmegaConf, open_dict
 from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
 from helpers.commands import SIGNALLED, Command, Train, environment
+from helpers.files import csv_rows
 
 QUIET = ("evaluate=false", "~callbacks.pictures", "trainer.limit_val_batches=0", "logger=csv")
 

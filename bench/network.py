@@ -1,7 +1,6 @@
 """What the full-size network costs: time, peak memory and the floor, beside a plain port.
 
-    python bench/network.py                # 2-core CPU: some minutes, 8 GB
-    python bench/network.py --device cuda  # also steps a second in bf16, compiled, in batches
+    python bench/network.py  # 2-core CPU: some minutes, 8 GB; bench/gpu.py is for a GPU
 
 Every measurement runs in a process of its own, so that its peak memory is its own. CPU time is
 given beside wall time: on a machine that does other work, it is the one to compare.
@@ -31,14 +30,14 @@ VOLUME = {1: range(12, 36), 2: range(12, 26), 3: range(14, 30), 4: range(18, 32)
 """Slices of liver, kidneys and spleen in a usual abdominal MRI (CHAOST2, case 1: 37 slices)."""
 
 
-def episode(size: int = 256, n: int = 1, device: str = "cpu"):
+def episode(size: int = 256, n: int = 1):
     from gmrd.types import Episode
 
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(n, 2, size, size, generator=generator)
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     mask = (((y - 120) / 40) ** 2 + ((x - 100) / 30) ** 2 < 1).expand(n, 1, size, size)
-    return Episode(image[:, :1], mask.float(), image[:, 1:], mask.long()).to(device)
+    return Episode(image[:, :1], mask.float(), image[:, 1:], mask.long())
 
 
 def build(kind: str):
@@ -144,38 +143,7 @@ def floor(_: str, __: int) -> dict[str, float]:
     }
 
 
-def gpu(kind: str, batch_size: int) -> dict[str, float]:
-    """Steps a second on a GPU: ``lean`` (bf16, compiled) or ``plain`` (eager float32)."""
-    from gmrd.losses import GMRDLoss
-
-    lean = kind == "lean"
-    network = build(kind).train().cuda()
-    loss, batch = GMRDLoss().cuda(), episode(n=batch_size if lean else 1, device="cuda")
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=5e-4)
-    if lean:
-        network.compile()
-
-    def step() -> None:
-        with torch.autocast("cuda", torch.bfloat16, enabled=lean):
-            output = network(batch)
-        loss(output, batch)["total"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    for _ in range(5):
-        step()
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(30):
-        step()
-    torch.cuda.synchronize()
-    steps = 30 / (time.perf_counter() - start)
-    memory = torch.cuda.max_memory_allocated() / 1e9
-    return {"steps_s": steps, "episodes_s": steps * len(batch.query_masks), "gb": memory}
-
-
-TASKS = {"train": train, "evaluate": evaluate, "encode": encode, "floor": floor, "gpu": gpu}
+TASKS = {"train": train, "evaluate": evaluate, "encode": encode, "floor": floor}
 
 
 def measure(task: str, kind: str, n: int, threads: int) -> dict[str, float]:
@@ -204,30 +172,15 @@ def report(threads: int, repeats: int) -> None:
     print(f"{'encoding, a volume':20} bare      {row['wall']:6.2f} s wall {row['cpu']:6.2f} s cpu")
 
 
-def report_gpu() -> None:
-    if not torch.cuda.is_available():
-        print("no GPU at hand: nothing measured on one")
-        return
-    plain = measure("gpu", "plain", 1, 4)
-    print(f"plain eager float32, batch 1: {plain}")
-    for batch_size in (1, 4, 8):
-        lean = measure("gpu", "lean", batch_size, 4)
-        ratio = lean["episodes_s"] / plain["episodes_s"]
-        print(f"bf16 compiled, batch {batch_size}: {lean}, ratio {ratio:.1f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("-n", type=int, default=2, help="repeats (batch size on a GPU)")
+    parser.add_argument("-n", type=int, default=2, help="repeats")
     parser.add_argument("--task", choices=TASKS)
     parser.add_argument("--kind", choices=["lean", "lean bf16", "plain"], default="lean")
     options = parser.parse_args()
     if options.task:
         print(json.dumps(TASKS[options.task](options.kind, options.n)))
-    elif options.device == "cuda":
-        report_gpu()
     else:
         report(options.threads, options.n)
 

@@ -84,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "io": set(),
     "viz": {"io"},
     "data": {"supervoxels", *PICTURES},
-    "module": METHOD - {"inference"},
+    "module": METHOD,
     "checkpoint": {"components", "module"},
     "matching": METHOD | {"io", "supervoxels"},
     "evaluation": TRAINED | PICTURES | {"data"},

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gmrd.errors import InputError
+from gmrd.types import Chunk as Chunk
 
 
 @runtime_checkable
@@ -37,15 +37,6 @@ class Segmenter(Protocol):
         self, query_images: Float[Tensor, "n h w"], descriptors: list[Any]
     ) -> list[Float[Tensor, "n h w"]]:
         """Foreground probability of every class on every slice; the slices are encoded once."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Query slices and the support slices (K shots) that explain them, for one class."""
-
-    support_images: Float[Tensor, "shot h w"]
-    support_masks: Float[Tensor, "shot h w"]
-    query_slices: tuple[int, ...]
 
 
 def choose_device(name: str, key: str = "device") -> torch.device:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import BinaryF1Score
@@ -96,3 +97,31 @@ class EpisodeMetrics(nn.Module):
             mean = MeanMetric(nan_strategy="disable", sync_on_compute=False)
             self.means[name] = mean.to(value.device)
         return cast("MeanMetric", self.means[name])
+
+
+class OrganDice(nn.Module):
+    """Mean Dice over the cases of each organ, and over the organs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.means = nn.ModuleDict()
+
+    def update(
+        self, organ: str, predicted: Bool[Tensor, "z y x"], true: Bool[Tensor, "z y x"]
+    ) -> None:
+        """Count a case that shows the organ."""
+        if organ not in self.means:
+            self.means[organ] = MeanMetric()
+        dice = 2 * (predicted & true).sum() / (predicted.sum() + true.sum())
+        cast("MeanMetric", self.means[organ]).update(dice)
+
+    def compute(self) -> dict[str, Tensor]:
+        """``dice_ORGAN`` of every organ and ``dice``, their mean, as the field reports it."""
+        found = {organ: cast("Metric", mean).compute() for organ, mean in self.means.items()}
+        named = {f"dice_{organ}": value for organ, value in found.items()}
+        return named | ({"dice": torch.stack(list(found.values())).mean()} if found else {})
+
+    def reset(self) -> None:
+        """Forget all cases."""
+        for mean in self.means.values():
+            cast("Metric", mean).reset()

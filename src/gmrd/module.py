@@ -15,9 +15,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
 from gmrd.components import build, is_trusted, name_of, targets
-from gmrd.metrics import EpisodeMetrics
+from gmrd.inference import segment
+from gmrd.metrics import EpisodeMetrics, OrganDice
 from gmrd.nn import GMRD
-from gmrd.types import Episode
+from gmrd.types import Episode, HeldOutCase
 from gmrd.values.arguments import TARGET, Part
 from gmrd.values.kinds import Seed
 
@@ -76,6 +77,7 @@ class GMRDModule(LightningModule):
         self.hparams[TARGET] = name_of(type(self))
         self._part_of_step = (-1, 0)
         self.train_metrics, self.val_metrics = (EpisodeMetrics(_built(metrics)) for _ in range(2))
+        self.test_metrics = OrganDice()
         self.network = network_of(network)
         self.loss = build("model.loss", {TARGET: DEFAULT_LOSS, **loss}, nn.Module)
 
@@ -156,6 +158,37 @@ class GMRDModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log what all validation episodes gave together."""
         self._log("val", self.val_metrics.compute())
+
+    def on_test_epoch_start(self) -> None:
+        """Begin with no case."""
+        self.test_metrics.reset()
+
+    def test_step(self, batch: HeldOutCase, batch_idx: int) -> None:
+        """Dice of every class of a held-out case; gmrd-evaluate has the other scores."""
+        for label, probability in self.predict_step(batch, batch_idx).items():
+            self.test_metrics.update(batch.names[label], probability > 0.5, batch.truth[label])
+
+    def on_test_epoch_end(self) -> None:
+        """Log the mean over cases of every organ, and over the organs."""
+        for name, value in self.test_metrics.compute().items():
+            self.log(f"test/{name}", value)
+
+    def predict_step(self, batch: HeldOutCase, batch_idx: int) -> dict[int, Tensor]:
+        """Foreground probability (z, y, x) of every class on the case's own grid."""
+        return segment(self.network, batch.query, batch.chunks, device=self.device)
+
+    @property
+    def lr(self) -> float:
+        """The optimiser's learning rate, under the name that Lightning's finder looks for."""
+        return float(self.hparams["optimizer"]["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        """Set it, and the height of a cycle that was laid out for the same rate."""
+        before, schedule = self.lr, dict(self.hparams["scheduler"] or {})
+        self.hparams["optimizer"] = {**self.hparams["optimizer"], "lr": value}
+        if schedule.get("max_lr") == before:
+            self.hparams["scheduler"] = {**schedule, "max_lr": value}
 
     def _measure(self, batch: Episode, metrics: EpisodeMetrics) -> Tensor:
         output = self.network(batch)

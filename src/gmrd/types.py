@@ -1,4 +1,4 @@
-"""The episode: what flows from the data to the network, and the letters of every shape.
+"""What flows from the data to the network, and the letters of every shape.
 
 Shape legend, used in all type annotations:
     batch   episodes in a batch            shot    support slices of an episode
@@ -9,11 +9,11 @@ Shape legend, used in all type annotations:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 IGNORE_LABEL = 255
@@ -59,3 +59,35 @@ class Episode:
             query_images=change(self.query_images),
             query_masks=change(self.query_masks),
         )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Query slices and the support slices (K shots) that explain them, for one class."""
+
+    support_images: Float[Tensor, "shot h w"]
+    support_masks: Float[Tensor, "shot h w"]
+    query_slices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class HeldOutCase:
+    """A query volume of a fold with the supports of every class it is tested on.
+
+    Attributes:
+        case_id: id of the case.
+        query: the z-scored volume.
+        chunks: of every class label.
+        truth: where the query shows each class.
+        names: of the classes.
+    """
+
+    case_id: str
+    query: Float[Tensor, "z y x"]
+    chunks: Mapping[int, Sequence[Chunk]]
+    truth: Mapping[int, Bool[Tensor, "z y x"]]
+    names: Mapping[int, str]
+
+    def to(self, device: torch.device | str) -> HeldOutCase:
+        """The case itself: its slices go to the device a few at a time."""
+        return self

@@ -22,7 +22,7 @@ def test_an_offline_run_holds_everything(
     metrics, _ = train(tmp_path, "logger=wandb")
     found = records(tmp_path)
     by_kind = {kind: [r for r in found if r.WhichOneof("record_type") == kind] for kind in
-               ("history", "config", "artifact", "stats", "exit")}  # fmt: skip
+               ("history", "config", "artifact", "stats", "exit", "metric", "run")}  # fmt: skip
     history: dict[tuple[str, ...], list[Any]] = {}
     for record in by_kind["history"]:
         for item in record.history.item:
@@ -34,7 +34,12 @@ def test_an_offline_run_holds_everything(
     assert losses | {"train/loss", "val/loss", "throughput/episodes_per_second"} <= keys
     organs = ("liver", "right_kidney", "left_kidney", "spleen")
     for organ in organs:
-        assert history[(f"test/dice_{organ}",)] == [metrics[f"test/dice_{organ}"]]
+        for score in ("dice", "iou", "hd95", "assd"):
+            name = f"test/{score}_{organ}"
+            assert history.get((name,), []) == [metrics[name]] * (name in metrics)
+        assert f"test/iou_{organ}" in metrics
+    assert history[("test/dice",)] == [metrics["test/dice"]], "once"
+    assert len(history[("val/pseudo_dice",)]) == 2, "at its two validations and not again"
     assert {"pictures/episode", "pictures/affinity", "pictures/descriptors"} <= keys
 
     (masks,) = history[("overlays", "all_masks")]
@@ -53,6 +58,16 @@ def test_an_offline_run_holds_everything(
               for item in record.config.update}  # fmt: skip
     resolved = json.loads(config["run"])
     assert resolved["model"]["network"]["image_size"] == resolved["data"]["image_size"] == 64
+
+    record = json.loads(config["record"])
+    assert (record["name"], record["fold"], record["pretrained"]) == ("phantom", 0, None)
+    assert record["settings"]["model.network.image_size"] == 64
+    run = by_kind["run"][0].run
+    assert (run.run_group, run.job_type) == ("gmrd_small_phantom_s1", "train")
+    assert {"phantom", "setting 1", "fold 0"} <= set(run.tags)
+    best = {r.metric.name: r.metric.summary for r in by_kind["metric"] if r.metric.name}
+    assert best["val/pseudo_dice"].max
+    assert best["val/loss"].min
 
     artifacts = [(r.artifact.type, set(r.artifact.aliases)) for r in by_kind["artifact"]]
     models = [aliases for kind, aliases in artifacts if kind == "model"]

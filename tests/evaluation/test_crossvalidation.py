@@ -117,6 +117,16 @@ def test_runs_that_do_not_belong_together(
             {"training": {"model.network.boundary": "published", "data.min_area": 100}},
             "data.min_area=100",
         ),
+        (
+            {
+                "training": {
+                    "model.network.boundary": "published",
+                    "data.min_area": 200,
+                    "trainer.overfit_batches": 1,
+                }
+            },
+            "trainer.overfit_batches=1",
+        ),
         ({"n_folds": 3}, "n_folds=3"),
     ],
 )
@@ -165,8 +175,9 @@ def test_nothing_published_beside_some_of_the_folds_or_cases(tmp_path: Path) -> 
     write_run(tmp_path / "b", [scored("liver", "2", 0.8)], n_folds=2, fold=1)
     runs = find_runs(tmp_path)
     assert cross_validate(runs).published["liver"] == 81.42
-    fewer = [replace(run, decided_by={"scored": {"n_folds": 2, "n_cases": 9}}) for run in runs]
-    assert not cross_validate(fewer).published
+    for fewer in ({"n_cases": 9}, {"exclude": ["3"]}, {"folds": [["1", "2"], ["3"]]}):
+        changed = [replace(run, decided_by={"scored": {"n_folds": 2} | fewer}) for run in runs]
+        assert not cross_validate(changed).published
     untold = [replace(run, decided_by={}) for run in runs]
     assert not cross_validate(untold).published, "an older version does not say"
 

@@ -1,4 +1,4 @@
-"""Lightning's view of a data set: batches of training and of validation episodes."""
+"""Lightning's view of a data set: training and validation episodes, and the held-out cases."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
 
 from gmrd.data.cache import VolumeCache
 from gmrd.data.description import DatasetDescription
 from gmrd.data.episode_settings import EpisodeSettings
 from gmrd.data.episodes import EpisodeDataset, EpisodeSource
 from gmrd.data.loader import EpisodeLoader, EpisodeSampler
+from gmrd.data.pairing import HeldOutCases
 from gmrd.data.pseudo_labels import make_up_to_date
 from gmrd.data.split import Split
 from gmrd.errors import InputError
+from gmrd.types import HeldOutCase
 
 
 class EpisodeDataModule(LightningDataModule):
-    """Training and validation episodes from the training cases of a split.
+    """Episodes from the training cases of a split, and its held-out cases to test.
 
     Args:
         split: The data set, and what of it is trained on.
@@ -123,6 +126,14 @@ class EpisodeDataModule(LightningDataModule):
         if not self.settings.n_validation_episodes:
             return []
         return self._loader(self.episodes(validation=True), shuffle=False)
+
+    def test_dataloader(self) -> DataLoader[HeldOutCase]:
+        """The fold's query cases one by one, each with the supports of its classes."""
+        return DataLoader(HeldOutCases(self.split), batch_size=None)
+
+    def predict_dataloader(self) -> DataLoader[HeldOutCase]:
+        """As for the test."""
+        return self.test_dataloader()
 
     def _n_consumed(self) -> int:
         if self.trainer is None:

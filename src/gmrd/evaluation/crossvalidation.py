@@ -119,12 +119,12 @@ def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
 
 
 def _scored_all(runs: Sequence[FinishedRun]) -> bool:
-    """Whether every fold of all cases was scored, as what is published was.
+    """Whether every fold of the rule, of all cases, was scored, as what is published was.
 
     False for runs of an older version, which do not say.
     """
     scored = runs[0].decided_by.get("scored", {})
-    whole = scored.get("n_cases") is None and not scored.get("exclude")
+    whole = not any(scored.get(name) for name in ("n_cases", "exclude", "folds"))
     return whole and {run.place[1] for run in runs} == set(range(scored.get("n_folds", 0)))
 
 

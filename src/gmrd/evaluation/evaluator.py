@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gmrd.data.protocol import query_chunks, support_slices
+from gmrd.data.pairing import Protocol, pair_slices
 from gmrd.data.split import EvaluationCase
 from gmrd.data.volume import Volume
 from gmrd.evaluation.metrics import volume_scores
 from gmrd.evaluation.predictions import THRESHOLD, Probabilities
 from gmrd.evaluation.scores import ScoredCase
-from gmrd.evaluation.settings import Protocol
 from gmrd.inference import Chunk, Segmenter, segment
 from gmrd.values.arguments import refuse_wrong_fields
 from gmrd.values.kinds import Count
@@ -78,26 +77,10 @@ class Evaluator:
         return {class_id: probability.numpy() for class_id, probability in found.items()}
 
     def chunks(self, query: Volume, supports: Sequence[Volume], class_id: int) -> list[Chunk]:
-        """Pair parts of the query with the support slices at the same part of each support."""
-        labels = [support.mask(class_id) for support in supports]
-        chosen = [support_slices(mask, self.n_chunks) for mask in labels]
-        parts = (
-            query_chunks(query.mask(class_id), self.n_chunks)
-            if self.protocol == "chunks"
-            else _parts_by_height(chosen[0], len(supports[0].image), len(query.image))
+        """See :func:`gmrd.data.pairing.pair_slices`."""
+        return pair_slices(
+            query, supports, class_id, n_chunks=self.n_chunks, protocol=self.protocol
         )
-        return [
-            Chunk(
-                support_images=torch.from_numpy(
-                    np.stack([s.image[z[part]] for s, z in zip(supports, chosen, strict=True)])
-                ),
-                support_masks=torch.from_numpy(
-                    np.stack([m[z[part]] for m, z in zip(labels, chosen, strict=True)])
-                ).float(),
-                query_slices=tuple(slices),
-            )
-            for part, slices in enumerate(parts)
-        ]
 
     def _score(
         self, method: str, case: EvaluationCase, class_id: int, probability: NDArray[np.float32]
@@ -110,10 +93,3 @@ class Evaluator:
             support_ids=tuple(volume.case_id for volume in case.supports[class_id]),
             score=volume_scores(probability > THRESHOLD, truth, case.query.spacing),
         )
-
-
-def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:
-    """Every query slice goes to the support slice nearest in relative height."""
-    heights = (np.asarray(chosen) + 0.5) / n_support
-    nearest = [int(np.abs(heights - (z + 0.5) / n_query).argmin()) for z in range(n_query)]
-    return [[z for z in range(n_query) if nearest[z] == part] for part in range(len(chosen))]

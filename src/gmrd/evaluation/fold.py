@@ -34,6 +34,9 @@ from gmrd.viz.pictures import side_by_side
 
 TRAINED = "GMRD"
 
+NAMED = ("dice", "iou", "hd95", "assd")
+"""Scores that are metrics of a training."""
+
 console = Console()
 
 
@@ -122,11 +125,15 @@ def _draw(folder: Path, case: EvaluationCase, labels: NDArray[np.uint8], split: 
 
 
 def _metrics(scores: Sequence[ScoredCase]) -> dict[str, float]:
-    """Dice of every organ, mean Dice and mean IoU of the trained network."""
+    """Scores of the trained network by organ and their mean; those that no case has left out."""
     trained = [score for score in scores if score.method == TRAINED]
-    dice, iou = per_organ(trained, "dice"), per_organ(trained, "iou")
-    named = {f"test/dice_{written(organ)}": value for organ, value in dice.items()}
-    return named | {"test/dice": dice["mean"], "test/iou": iou["mean"]}
+    found = {name: per_organ(trained, name) for name in NAMED}
+    return {
+        f"test/{name}" if organ == "mean" else f"test/{name}_{written(organ)}": value
+        for name, by_organ in found.items()
+        for organ, value in by_organ.items()
+        if name in ("dice", "iou") or not np.isnan(value)
+    }
 
 
 def evaluator_of(split: Split, settings: EvaluationSettings) -> Evaluator:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
+from gmrd.data.pairing import Protocol
 from gmrd.values.kinds import Count
-
-Protocol = Literal["chunks", "all_slices"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,13 @@ from gmrd.errors import InputError
 from gmrd.evaluation.fold import evaluator_of, score_fold
 from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.module import GMRDModule
-from gmrd.training.tracking import CaseRecorder, close, record_checkpoints, record_run
+from gmrd.training.tracking import (
+    CaseRecorder,
+    close,
+    log_case_pictures,
+    record_checkpoints,
+    record_run,
+)
 
 
 class ScoreHeldOut(Callback):
@@ -52,9 +58,10 @@ class ScoreHeldOut(Callback):
             self.scored.evaluation_plan()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Send the configuration to the loggers."""
+        """Send the configuration and the checkpoint's record of the training to the loggers."""
         trained: EpisodeDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        record_run(trainer.loggers, self.cfg, trained.data)
+        record = dict(pl_module.hparams.get("scans") or {})
+        record_run(trainer.loggers, self.cfg, trained.data, record)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the trained network, in which all processes take part."""
@@ -94,7 +101,8 @@ class ScoreHeldOut(Callback):
         trainer.callback_metrics.update(
             {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
         )
-        recorder.record(trainer.loggers, measured(trainer), trainer.global_step)
+        recorder.record(trainer.loggers, scores, trainer.global_step)
+        log_case_pictures(trainer.loggers, self.output_dir / "pictures", trainer.global_step)
 
 
 def measured(trainer: Trainer) -> dict[str, float]:

@@ -14,7 +14,10 @@ from gmrd.data.scan_record import geometry_of
 from gmrd.module import GMRDModule
 from gmrd.nn.pretrained import RANDOM
 
-TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "precision")
+TRAINER = (
+    "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision",
+    "overfit_batches", "sync_batchnorm",
+)  # fmt: skip
 """Settings of the trainer that decide what is learned."""
 
 OWN_ENTRY = frozenset({"fold", "setting", "group", "seed"})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from gmrd.data.description import DatasetDescription
@@ -20,6 +20,14 @@ from gmrd.viz.pictures import grey_range
 
 N_SLICES = 3
 """Overlay slices a case."""
+
+STEP = "trainer/global_step"
+"""What WandbLogger draws its curves over."""
+
+BEST = {"val/pseudo_dice": "max"} | {
+    f"val/{name}": "min" for name in ("loss", "query_loss", "align_loss", "auxiliary_loss")
+}
+"""Metrics whose best value, and not the last, a run's summary shows in wandb."""
 
 
 class CaseRecorder:
@@ -57,7 +65,7 @@ class CaseRecorder:
                 columns = ["method", "organ", "case", "support", *SCORES]
                 logger.log_table("cases", columns=columns, data=self.rows, step=step)
                 images = [overlay_image(*overlay, self.names) for overlay in self.overlays]
-                logger.experiment.log({"overlays": images, "trainer/global_step": step})
+                logger.experiment.log({"overlays": images, STEP: step})
             logger.save()
 
 
@@ -84,11 +92,37 @@ def save_config(cfg: DictConfig, output_dir: Path) -> None:
         OmegaConf.save(cfg, temporary, resolve=True)
 
 
-@rank_zero_only
-def record_run(loggers: Sequence[Logger], cfg: DictConfig, data: DatasetDescription) -> None:
-    """Send the resolved configuration, and in wandb name the data as the run's input.
+def log_picture(loggers: Sequence[Logger], key: str, path: Path, step: int) -> None:
+    """Send a PNG to the loggers that take images (wandb and TensorBoard)."""
+    from matplotlib.image import imread
 
-    The data set's artifact holds names and settings of the cases, never the volumes.
+    for logger in loggers:
+        writer = getattr(logger, "experiment", None)
+        if hasattr(logger, "log_image"):
+            logger.log_image(key, [str(path)], step=step)
+        elif writer is not None and hasattr(writer, "add_image"):
+            writer.add_image(key, imread(path), step, dataformats="HWC")
+
+
+@rank_zero_only
+def log_case_pictures(loggers: Sequence[Logger], folder: Path, step: int) -> None:
+    """Send the pictures of the scored cases to TensorBoard; wandb has overlays of its own."""
+    boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    for path in sorted(folder.glob("case_*.png")) if boards else ():
+        log_picture(boards, f"test/{path.stem}", path, step)
+
+
+@rank_zero_only
+def record_run(
+    loggers: Sequence[Logger],
+    cfg: DictConfig,
+    data: DatasetDescription,
+    record: Mapping[str, Any],
+) -> None:
+    """Send the resolved configuration and the record of the training to wandb.
+
+    There the data is named as the run's input: its artifact holds names and settings of the cases,
+    never the volumes.
     """
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     for logger in loggers:
@@ -96,7 +130,10 @@ def record_run(loggers: Sequence[Logger], cfg: DictConfig, data: DatasetDescript
             continue
         import wandb
 
-        logger.experiment.config.update({"run": resolved}, allow_val_change=True)
+        told = {"run": resolved, "record": dict(record)}
+        logger.experiment.config.update(told, allow_val_change=True)
+        for name, best in BEST.items():
+            logger.experiment.define_metric(name, step_metric=STEP, summary=best)
         about = {key: resolved["data"][key] for key in ("name", "fold", "setting", "exclusion")}
         artifact = wandb.Artifact(str(about["name"]), type="dataset", metadata=about)
         with artifact.new_file("cases.txt") as file:

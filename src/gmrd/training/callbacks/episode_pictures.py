@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from gmrd.nn import Descriptors
 from gmrd.nn.affinity import affinity_maps, unit_positions
+from gmrd.training.tracking import log_picture
 from gmrd.types import Episode
 from gmrd.values.kinds import Count
 from gmrd.viz.pictures import save_figure
@@ -64,7 +65,7 @@ class EpisodePictures(Callback):
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             self._episode = data.episodes(validation=data.settings.n_validation_episodes > 0)[0]
         for name, path in self.draw(module, self._episode, step).items():
-            log_picture(trainer, f"pictures/{name}", path, step)
+            log_picture(trainer.loggers, f"pictures/{name}", path, step)
 
     @torch.no_grad()
     def draw(self, module: LightningModule, episode: Episode, step: int) -> dict[str, Path]:
@@ -132,15 +133,3 @@ def descriptor_figure(descriptors: Descriptors) -> Figure:
     axis.set_title(f"{n_foreground} foreground, then background descriptors", fontsize=9)
     figure.colorbar(drawn, label="cosine")
     return figure
-
-
-def log_picture(trainer: Trainer, key: str, path: Path, step: int) -> None:
-    """Send a PNG to the loggers that take images (wandb and TensorBoard)."""
-    from matplotlib.image import imread
-
-    for logger in trainer.loggers:
-        writer = getattr(logger, "experiment", None)
-        if hasattr(logger, "log_image"):
-            logger.log_image(key, [str(path)], step=step)
-        elif writer is not None and hasattr(writer, "add_image"):
-            writer.add_image(key, imread(path), step, dataformats="HWC")

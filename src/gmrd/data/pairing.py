@@ -1,0 +1,94 @@
+"""Which support slices explain which query slices, by the protocol of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from gmrd.data.protocol import query_chunks, support_slices
+from gmrd.data.split import EvaluationCase, Split
+from gmrd.data.volume import Volume
+from gmrd.types import Chunk, HeldOutCase
+
+Protocol = Literal["chunks", "all_slices"]
+
+
+def pair_slices(
+    query: Volume,
+    supports: Sequence[Volume],
+    class_id: int,
+    *,
+    n_chunks: int = 3,
+    protocol: Protocol = "chunks",
+) -> list[Chunk]:
+    """Pair parts of the query with the support slices at the same part of each support.
+
+    Args:
+        query: The volume to segment.
+        supports: Volumes whose label of the class is given.
+        class_id: The class.
+        n_chunks: Support slices a volume, and parts of the query.
+        protocol: ``chunks`` cuts the slices that hold the class; ``all_slices`` knows nothing of
+            the query's truth, and goes by relative height in the volume.
+    """
+    labels = [support.mask(class_id) for support in supports]
+    chosen = [support_slices(mask, n_chunks) for mask in labels]
+    parts = (
+        query_chunks(query.mask(class_id), n_chunks)
+        if protocol == "chunks"
+        else _parts_by_height(chosen[0], len(supports[0].image), len(query.image))
+    )
+    return [
+        Chunk(
+            support_images=torch.from_numpy(
+                np.stack([s.image[z[part]] for s, z in zip(supports, chosen, strict=True)])
+            ),
+            support_masks=torch.from_numpy(
+                np.stack([m[z[part]] for m, z in zip(labels, chosen, strict=True)])
+            ).float(),
+            query_slices=tuple(slices),
+        )
+        for part, slices in enumerate(parts)
+    ]
+
+
+def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:
+    """Every query slice goes to the support slice nearest in relative height."""
+    heights = (np.asarray(chosen) + 0.5) / n_support
+    nearest = [int(np.abs(heights - (z + 0.5) / n_query).argmin()) for z in range(n_query)]
+    return [[z for z in range(n_query) if nearest[z] == part] for part in range(len(chosen))]
+
+
+@dataclass(frozen=True)
+class HeldOutCases(Dataset[HeldOutCase]):
+    """The query cases of a fold, paired by the protocol of published figures: three chunks."""
+
+    split: Split
+
+    def __len__(self) -> int:
+        """The number of query cases."""
+        return len(self.split.evaluation_plan())
+
+    def __getitem__(self, index: int) -> HeldOutCase:
+        """Query case ``index``, in the fold's order."""
+        data = self.split.data
+        query, supports = self.split.evaluation_plan()[index]
+        case = EvaluationCase(
+            data.volume(query),
+            {label: tuple(map(data.volume, cases)) for label, cases in supports.items()},
+        )
+        return HeldOutCase(
+            case_id=case.query.case_id,
+            query=torch.from_numpy(case.query.image),
+            chunks={
+                label: pair_slices(case.query, volumes, label)
+                for label, volumes in case.supports.items()
+            },
+            truth={label: torch.from_numpy(case.query.mask(label)) for label in case.supports},
+            names={label: data.classes[label] for label in case.supports},
+        )

@@ -36,7 +36,6 @@ class Pair:
         ([0.9, 0.99], tuple[float | torch.Tensor, float | torch.Tensor], (0.9, 0.99)),
         ({"any": "thing"}, torch.Tensor, {"any": "thing"}),
     ],
-    ids=str,
 )
 def test_what_fits_is_taken(value: Any, kind: Any, found: Any) -> None:
     assert fitted("k", value, kind) == found
@@ -73,7 +72,6 @@ def test_what_fits_is_taken(value: Any, kind: Any, found: Any) -> None:
         ("abc", float | torch.Tensor, "k=abc: expected a number"),
         ("x", int | float | None, "k=x: expected a number or null"),
     ],
-    ids=str,
 )
 def test_what_does_not_fit_is_refused(value: Any, kind: Any, sentence: str) -> None:
     with pytest.raises(InputError) as refused:
@@ -98,7 +96,6 @@ def test_what_does_not_fit_is_refused(value: Any, kind: Any, sentence: str) -> N
         ("gmrd.nn.build_network", {"decoder": {"n_hidden": 0}}, "k.decoder.n_hidden=0: expected"),
         ("gmrd.nn.Network", {}, "k._target_=gmrd.nn.Network cannot be imported"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_the_arguments_of_what_is_named(name: str, settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError) as refused:

@@ -41,8 +41,13 @@ NEED_DATA = ("train", "crossval", "evaluate", "inspect")
 errors = Console(stderr=True)
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+def command(
+    config_name: str, refuse: Callable[[DictConfig], None] = lambda cfg: None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Turn ``task(cfg)`` into a console command on the packaged configuration ``config_name``.
+
+    ``refuse`` raises for settings that are missing, before the values are checked, which imports
+    libraries for seconds.
 
     Every error ends in one sentence and exit status 2, also those of the configuration that Hydra
     would print in its own words. In a multirun a job's error is raised, so that the sweep records
@@ -55,6 +60,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             _hush_libraries()
             try:
                 _refuse_unset(cfg, config_name)
+                refuse(cfg)
                 fitted_keys(config_name, cfg)
                 with allowing(cfg.get("allow") or []):
                     return task(cfg)

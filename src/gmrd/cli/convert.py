@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from gmrd.checkpoint.load import load_module
 from gmrd.cli.console import command
 from gmrd.io.atomic import refuse_same_file, replacing
-from gmrd.module import GMRDModule
-from gmrd.nn.research_format import describe_public, load_public, read_public, to_public
+
+if TYPE_CHECKING:
+    from gmrd.module import GMRDModule
+
+# Libraries are imported where they are used, so that a missing setting is reported at once.
 
 console = Console()
 
@@ -27,6 +29,10 @@ def convert_to_gmrd(source: Path, out: Path, model: DictConfig) -> GMRDModule:
     Raises:
         InputError: the source is missing, unsafe, of another format or does not fit.
     """
+    import torch
+
+    from gmrd.nn.research_format import describe_public, load_public, read_public
+
     weights = read_public(source)
     found = describe_public(weights)
     network = {**model.network, **found, "pretrained": None, "with_threshold": True}
@@ -53,6 +59,11 @@ def convert_to_public(source: Path, out: Path) -> None:
     Raises:
         InputError: the source is not a gmrd checkpoint, or its network has no threshold.
     """
+    import torch
+
+    from gmrd.checkpoint.load import load_module
+    from gmrd.nn.research_format import to_public
+
     weights = to_public(load_module(source).network)
     with replacing(out) as temporary:
         torch.save(weights, temporary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
@@ -14,11 +15,13 @@ from rich.progress import track
 from rich.table import Table
 
 from gmrd.cli.console import command
-from gmrd.data.build import plain, read_description
-from gmrd.data.description import DatasetDescription
-from gmrd.data.inspection.dataset import compare_cases, count_cases, inspect_cases
-from gmrd.data.inspection.findings import Finding, Portrait
-from gmrd.viz.sheet import Tile, contact_sheet
+
+if TYPE_CHECKING:
+    from gmrd.data.description import DatasetDescription
+    from gmrd.data.inspection.findings import Finding, Portrait
+    from gmrd.viz.sheet import Tile
+
+# Libraries are imported where they are used, so that a missing setting is reported at once.
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -43,6 +46,9 @@ def inspect(
     Returns:
         The cases' portraits and all findings, the gravest first.
     """
+    from gmrd.data.inspection.dataset import compare_cases, count_cases, inspect_cases
+    from gmrd.viz.sheet import contact_sheet
+
     found = inspect_cases(data, min_area=min_area, n_jobs=n_jobs)
     portraits = list(track(found, "Inspecting", count_cases(data), console=console))
     findings = [f for p in portraits for f in p.findings] + compare_cases(data, portraits)
@@ -57,6 +63,8 @@ def inspect(
 
 def tiles(portraits: Sequence[Portrait]) -> list[Tile]:
     """The most labelled slice of every case that could be read; (!) marks what was found."""
+    from gmrd.viz.sheet import Tile
+
     found = []
     for portrait in portraits:
         if portrait.picture is not None:
@@ -121,6 +129,8 @@ def _millilitres(portrait: Portrait, value: int) -> str:
 @command("inspect")
 def main(cfg: DictConfig) -> None:
     """Console entry point; the status is 1 if there are errors."""
+    from gmrd.data.build import plain, read_description
+
     _, findings = inspect(
         read_description(plain(cfg.data)),
         Path(cfg.sheet) if cfg.sheet else None,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
 from gmrd.cli.console import command
-from gmrd.data.build import plain, read_description
-from gmrd.data.description import DatasetDescription
-from gmrd.data.prepare.runner import find_jobs, run_jobs, write_manifest
 from gmrd.errors import InputError
+
+if TYPE_CHECKING:
+    from gmrd.data.description import DatasetDescription
+
+# Libraries are imported where they are used, so that a missing setting is reported at once.
 
 console = Console()
 
@@ -26,6 +29,8 @@ def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
         source: Folder of the download.
         n_jobs: Cases prepared at the same time.
     """
+    from gmrd.data.prepare.runner import find_jobs, run_jobs, write_manifest
+
     if data.preparation is None:
         raise InputError(f"{data.name} has no preparation section in its YAML file")
     jobs = find_jobs(
@@ -47,6 +52,8 @@ def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
 @command("prepare")
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
+    from gmrd.data.build import plain, read_description
+
     data = read_description(plain(cfg.data))
     n_due = prepare(data, Path(cfg.source), n_jobs=cfg.n_jobs)
     done = f"prepared {n_due} cases" if n_due else "nothing to do: all cases are up to date"

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import joblib
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from gmrd.cli.console import command
-from gmrd.data.build import plain, read_description
-from gmrd.data.cases import CASE, find_cases
-from gmrd.data.description import DatasetDescription
-from gmrd.data.supervoxel_files import Outcome, make_supervoxels
 from gmrd.errors import InputError
-from gmrd.processes import as_worker
-from gmrd.supervoxels.workers import workers
+
+if TYPE_CHECKING:
+    from gmrd.data.description import DatasetDescription
+    from gmrd.data.supervoxel_files import Outcome
+
+# Libraries are imported where they are used, so that a missing setting is reported at once.
 
 console = Console()
 
@@ -44,6 +43,11 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
     Raises:
         InputError: If there are no volumes, or some could not be done (after all others have).
     """
+    import joblib
+
+    from gmrd.processes import as_worker
+    from gmrd.supervoxels.workers import workers
+
     jobs, parameters = find_jobs(cfg), read_parameters(cfg)
     outcomes: list[Outcome] = []
     failures: list[str] = []
@@ -69,6 +73,8 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
 
 def find_jobs(cfg: DictConfig) -> list[Job]:
     """The volumes of ``images``, or of the data set, with their places."""
+    from gmrd.data.cases import CASE, find_cases
+
     data = described(cfg)
     cases = find_cases(
         data.root,
@@ -93,8 +99,10 @@ def described(cfg: DictConfig) -> DatasetDescription:
     """The data set without its labels, or a plain folder as one.
 
     Raises:
-        InputError: If neither is named.
+        InputError: the folder is none, or two numbers contradict each other.
     """
+    from gmrd.data.build import plain, read_description
+
     section = {**plain(cfg.data), "labels": None, "supervoxels": read_parameters(cfg)}
     if cfg.images is not None:
         if cfg.out is None:
@@ -109,11 +117,6 @@ def described(cfg: DictConfig) -> DatasetDescription:
             "n_cases": None,
             "how_to_get": "Here, set images and image_pattern.",
         }
-    elif cfg.data.root is None:
-        raise InputError(
-            f"no volumes given: add data.root=FOLDER (that holds {cfg.data.images}), or "
-            f"images=FOLDER out=FOLDER. {cfg.data.how_to_get}"
-        )
     elif cfg.min_size and str(cfg.data.supervoxels.min_size) in section["pseudo_labels"]:
         raise InputError(
             f"min_size={cfg.min_size}, but data.pseudo_labels={section['pseudo_labels']} names "
@@ -156,6 +159,8 @@ def _sizes(outcome: Outcome) -> Iterator[str]:
 
 def _attempt(job: Job, parameters: dict[str, Any], overwrite: bool) -> Outcome | str:
     """The outcome, or the reason why there is none: one bad file does not stop the others."""
+    from gmrd.data.supervoxel_files import make_supervoxels
+
     try:
         return make_supervoxels(
             job.case_id,
@@ -169,7 +174,16 @@ def _attempt(job: Job, parameters: dict[str, Any], overwrite: bool) -> Outcome |
         return f"{job.case_id}: {error}"
 
 
-@command("supervoxels")
+def refuse_no_volumes(cfg: DictConfig) -> None:
+    """Refuse a command that names neither a data set's folder nor a folder of images."""
+    if cfg.images is None and cfg.data.root is None:
+        raise InputError(
+            f"no volumes given: add data.root=FOLDER (that holds {cfg.data.images}), or "
+            f"images=FOLDER out=FOLDER. {cfg.data.how_to_get}"
+        )
+
+
+@command("supervoxels", refuse_no_volumes)
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
     make_all(cfg)

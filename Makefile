@@ -60,8 +60,8 @@ pictures: install ## Draw the pictures of the documentation from phantoms (needs
 licences: install ## List the licence of every installed package
 	$(BIN)/python -m piplicenses --from=mixed --order=license
 
-audit: install ## Look for known weaknesses of the installed packages (needs a network)
-	$(BIN)/python -m pip_audit --skip-editable
+audit: install ## Look for known weaknesses of the locked packages (needs a network)
+	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --requirement .ci/constraints.txt
 
 lock: install ## Write the installed versions, which LOCKED=1 installs again
 	$(BIN)/python -m pip freeze --exclude-editable > .ci/constraints.txt

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 TEST = ["tests/supervoxels", "tests/io", "tests/nn", "tests/matching", "tests/predict"]
 EXTRAS = ["app", "dashboard", "dask", "dicom", "dicom-seg", "export", "sweep", "tensorboard"]
-TOOLS = ["pytest>=8.3", "pytest-timeout", "hypothesis", "beartype", "jsonschema"]
+TOOLS = ["pytest>=8.3", "mypy", "pytest-timeout", "hypothesis", "beartype", "jsonschema"]
 
 nox.options.sessions = ["lowest", "newest", "without"]
 nox.options.reuse_existing_virtualenvs = True

@@ -106,7 +106,7 @@ def test_one_bad_volume_stops_no_other(root: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ([], "no volumes given: add data.root="),
+        ([], "data.root is not set: set data.root="),
         (["images=/nowhere", "out=x"], "images=/nowhere is not a folder"),
         (["images=/nowhere"], "out is not set"),
         (["data.root=/nowhere"], "/nowhere"),

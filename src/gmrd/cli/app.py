@@ -26,6 +26,6 @@ def main(cfg: DictConfig) -> None:
         options=fitted_keys("app", cfg)["options"],
         host=cfg.host,
         port=cfg.port,
-        max_megabytes=cfg.max_megabytes,
+        max_megabytes=float(cfg.max_megabytes),
         explain=lambda error: sentence(error) or defect(error),
     )

@@ -125,10 +125,10 @@ def test_another_module_is_not_gone_on_with(module: GMRDModule, tmp_path: Path) 
         ("nowhere.Loss", "cannot be imported"),
         ("gmrd.losses.NoLoss", "cannot be imported"),
         ("Loss", "cannot be imported"),
-        ("os.system", "is no Module"),
-        ("gmrd.types.Episode", "is no Module"),
-        ("gmrd.io.atomic.replacing", "is no Module"),
-        ("torch.nn.functional.relu", "is no Module"),
+        ("os.system", "is neither a Module"),
+        ("gmrd.types.Episode", "is neither a Module"),
+        ("gmrd.io.atomic.replacing", "is neither a Module"),
+        ("torch.nn.functional.relu", "is neither a Module"),
     ],
 )
 def test_what_is_no_part_is_never_called(name: str, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -32,7 +33,11 @@ def test_an_absent_extra_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scans = phantom / "phantom_normalized"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
     needed = {
+        "app": [f"port={free}"],
         "predict": [
             f"support.image={scans}/image_1.nii.gz",
             f"support.label={scans}/label_1.nii.gz",

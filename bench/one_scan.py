@@ -45,7 +45,7 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 import gmrd
-from gmrd.data.protocol import fold_cases, query_chunks, slices_of, support_slices
+from gmrd.data.protocol import fold_cases, slices_of, support_slices
 from gmrd.evaluation.metrics import overlap_scores
 from gmrd.io.readers import read_label, read_scan
 from gmrd.io.scan import Scan
@@ -54,10 +54,11 @@ from gmrd.matching.alignment import transformed
 from gmrd.matching.dense import Annotated, carry_labels
 from gmrd.matching.edges import follow_edges
 from gmrd.matching.labels import THRESHOLD
-from gmrd.matching.segmenter import ACROSS_MM, IN_PLANE_PX, enlarged
+from gmrd.matching.segmenter import ACROSS_MM, FOUND, IN_PLANE_PX, enlarged
 from gmrd.weights import packaged
 
 ORGANS = {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"}
+NO_ESTIMATES = dict.fromkeys(ORGANS.values(), float("nan"))
 CHOSEN_ON = (0, 1)
 """Folds that settings are chosen on."""
 
@@ -156,7 +157,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
                 carried = carry_labels(grid, grid.body, [(shown, expected)], deviations)
                 looks.append(enlarged(carried, placed.scan.ranks.shape[1:]))
             probability = torch.zeros(len(true), 1, *true.shape[1:])
-            probability[slices] = torch.where(looks[0] > 0.03, looks[1], 0.0)
+            probability[slices] = torch.where(looks[0] > FOUND, looks[1], 0.0)
             followed = follow_edges(probability, torch.from_numpy(placed.scan.ranks)).numpy()
             decided = regions.Regions(
                 placed.scan.ranks, (followed > regions.ACTIVE)[:, 0], placed.scan.spacing,
@@ -164,9 +165,9 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             ).vote(followed)  # fmt: skip
             mask = query.grid.scan(np.ascontiguousarray(decided[:, 0])) > THRESHOLD
             inside = np.zeros(len(mask), dtype=bool)
-            inside[list(itertools.chain(*query_chunks(truth == value)))] = True
+            inside[slices_of(truth == value)] = True
             masks[name] = mask & inside[:, None, None]
-        return masks, dict.fromkeys(ORGANS.values(), float("nan"))
+        return masks, NO_ESTIMATES
 
     return found
 
@@ -193,7 +194,7 @@ def transfer(root: Path, supports: Sequence[str]) -> Found:
                 support.masks[:, organ], np.moveaxis(places, -1, 0), order=1
             )
             masks[name] = query.grid.scan(carried) > 0.5
-        return masks, dict.fromkeys(ORGANS.values(), float("nan"))
+        return masks, NO_ESTIMATES
 
     return found
 
@@ -231,7 +232,7 @@ def simpleitk(root: Path, supports: Sequence[str]) -> Found:
         )
         labels = sitk.GetArrayFromImage(moved).round()
         masks = {organ: labels == value for value, organ in ORGANS.items()}
-        return masks, dict.fromkeys(ORGANS.values(), float("nan"))
+        return masks, NO_ESTIMATES
 
     return found
 

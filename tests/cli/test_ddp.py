@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from gmrd.errors import InputError
 from gmrd.module import GMRDModule
 from helpers.commands import SIGNALLED, Command, Train, environment
 from helpers.files import csv_rows
+from helpers.ports import free_port
 from helpers.slurm_stand_in import install
 
 WITNESS = """
@@ -104,12 +104,9 @@ def test_fsdp_over_two_machines_equals_one(
     alone: GMRDModule, tiny: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Two agents of torchrun with a process each, on which the parameters are divided."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
     line = (
         sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
-        "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "-m", "gmrd.cli.train",
+        "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{free_port()}", "-m", "gmrd.cli.train",
         *tiny, "trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1",
         "trainer.num_nodes=2", "trainer.strategy._target_=helpers.cpu_fsdp.CpuFSDP",
         "trainer.max_steps=3", f"hydra.run.dir={tmp_path}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from gmrd.cli.misspelt import explained
 from helpers.commands import RunHere
+from helpers.ports import free_port
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,8 @@ def test_an_absent_extra_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scans = phantom / "phantom_normalized"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
     needed = {
-        "app": [f"port={free}"],
+        "app": [f"port={free_port()}"],
         "predict": [
             f"support.image={scans}/image_1.nii.gz",
             f"support.label={scans}/label_1.nii.gz",

@@ -19,6 +19,7 @@ from gmrd.errors import InputError
 from gmrd.predict.app import build_app, pair_by_name
 from gmrd.predict.options import Options
 from helpers.loop import Threshold
+from helpers.ports import free_port, listens
 from helpers.scans import affine, ball, read, write
 
 pytest.importorskip("gradio", reason="the web page: install gmrd[app]")
@@ -33,9 +34,7 @@ WAIT = 280
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = int(probe.getsockname()[1])
+    number = free_port()
     command = "from gmrd.cli.app import main; main()"
     log = (tmp_path_factory.mktemp("app") / "log").open("w+")
     process = subprocess.Popen(
@@ -45,7 +44,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     )
     try:
         deadline = time.monotonic() + WAIT
-        while not _listens(number):
+        while not listens(number):
             if process.poll() is not None or time.monotonic() > deadline:
                 log.seek(0)
                 raise AssertionError(log.read())
@@ -54,12 +53,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(timeout=30)
-
-
-def _listens(port: int, host: str = "127.0.0.1") -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((host, port)) == 0
+        log.close()
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +176,7 @@ def test_it_listens_on_this_machine_alone(port: int) -> None:
     own = socket.gethostbyname(socket.gethostname())
     if own.startswith("127."):
         pytest.skip("this machine has no address but localhost")
-    assert not _listens(port, own)
+    assert not listens(port, own)
 
 
 def test_a_file_beyond_the_limit_is_refused(port: int) -> None:

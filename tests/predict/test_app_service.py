@@ -20,16 +20,11 @@ from gmrd.predict.app import build_app, refuse_taken, remove_old
 from gmrd.predict.options import Options
 from gmrd.predict.settings import Settings
 from helpers.loop import Threshold
+from helpers.ports import free_port, listens
 
 gradio = pytest.importorskip("gradio", reason="the web page: install gmrd[app]")
 
 COMMAND = "from gmrd.cli.app import main; main()"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +37,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, list[Path], li
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 280
-    while not _listens(port):
+    while not listens(port):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.3)
@@ -55,12 +50,6 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, list[Path], li
     said = process.communicate(timeout=60)[0]
     after = [path.name for path in folder.iterdir() if path.name.startswith(("gmrd", "gradio"))]
     return process.returncode, before, [*modes, *after], said
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_what_was_sent_is_its_owners_and_goes(

@@ -14,7 +14,7 @@ from skimage.measure import find_contours
 
 from gmrd.io.affine import LPS_TO_RAS
 from gmrd.io.atomic import replacing
-from gmrd.io.dicom_reference import referable, refuse_without_series
+from gmrd.io.dicom_reference import MAY_BE_EMPTY, referable, refuse_without_series
 from gmrd.io.itk import required
 from gmrd.io.scan import Scan
 
@@ -23,10 +23,7 @@ Colours = Mapping[int, tuple[float, float, float]]
 
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"
-COPIED = (
-    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
-    *("StudyInstanceUID", "StudyID", "StudyDate", "StudyTime"),
-)
+COPIED = ("StudyInstanceUID", *MAY_BE_EMPTY)
 
 
 def write_rtstruct(

@@ -14,8 +14,6 @@ from gmrd.io.atomic import replacing
 from gmrd.io.marks import MARK
 from gmrd.io.scan import Scan
 
-ENDING = ".seg.nrrd"
-
 HEADER = """NRRD0004
 # {mark}
 type: {type}

@@ -115,8 +115,7 @@ def likeness(
     What :func:`align` takes, and an alignment of the query whose heights are kept. To compare a
     support with its mirror image.
     """
-    matrix = starts(query, support, query_box, support_box)[0]
-    matrix[0] = alignment.matrix[0]
+    matrix = torch.cat([alignment.matrix[:1], _plane(query_box, support_box)])
     rough = query.pooled(4), support.pooled(4)
     return _drift(*rough, _from(matrix, rough[0]), START_ROUNDS).similarity
 
@@ -185,7 +184,7 @@ def starts(
     query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box
 ) -> list[Float32[Tensor, "3 4"]]:
     """Where to begin: box on box in plane, and the best heights across, the best one first."""
-    plane = [_onto(query_box[i : i + 2], support_box[i : i + 2]) for i in (0, 2)]
+    plane = _plane(query_box, support_box)
     alike = (_sheets(query, query_box) @ _sheets(support, support_box).T).numpy()
     kept: list[tuple[float, float, float, float]] = []
     middle = float(query.heights.mean())
@@ -197,11 +196,18 @@ def starts(
             break
     found = []
     for _, scale, offset, _ in kept or [(0.0, 1.0, 0.0, 0.0)]:
-        matrix = torch.zeros(3, 4)
-        for axis, (factor, shift) in enumerate(((scale, offset), *plane)):
-            matrix[axis, axis], matrix[axis, 3] = factor, shift
-        found.append(matrix)
+        across = torch.tensor([[scale, 0.0, 0.0, offset]], dtype=torch.float32)
+        found.append(torch.cat([across, plane]))
     return found
+
+
+def _plane(query_box: Box, support_box: Box) -> Float32[Tensor, "2 4"]:
+    """Rows y and x of the map that lays box on box."""
+    rows = torch.zeros(2, 4)
+    for row, edge in enumerate((0, 2)):
+        factor, shift = _onto(query_box[edge : edge + 2], support_box[edge : edge + 2])
+        rows[row, row + 1], rows[row, 3] = factor, shift
+    return rows
 
 
 def _onto(query: Sequence[float], support: Sequence[float]) -> tuple[float, float]:

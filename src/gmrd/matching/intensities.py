@@ -43,12 +43,11 @@ def on_scale_of(
     """
     here, there = (grid.pooled(FACTOR) for grid in tokens)
     found = correspond(here, there, alignment, FIELD_ROUNDS[-1])
-    counted = found.trust / found.total.clamp(min=1e-30)
-    said = counted @ found.weights
     if float(found.trust.sum()) < LEAST_CELLS:
         return query.ranks
+    counted = (found.trust / found.total.clamp(min=1e-30)) @ found.weights
     own = _quantiles(_means(query, here), found.trust)
-    other = _quantiles(_means(support, there), said)
+    other = _quantiles(_means(support, there), counted)
     start, end = np.array([0.0]), np.array([1.0])
     mapped = np.interp(
         query.ranks, np.concatenate([start, own, end]), np.concatenate([start, other, end])

@@ -186,22 +186,23 @@ class Project:
         Raises:
             InputError: a file is missing or damaged, or a label map belongs to no scan.
         """
-        file, settings = ProjectFile.read(self.folder), self._settings()
-        scans = self._scans()
+        file = ProjectFile.read(self.folder)
+        settings, scans = file.checked_settings(), self._scans()
         annotated = self._annotated(scans)
         lacking = incomplete(annotated, file.support[0][1], settings.names)
         supports = list[Pair](file.support)
         supports += [(scans[n].path, annotated[n]) for n in annotated if n not in lacking]
         key = settings.key(supports)
+        records = read_records(self.drafts).values()
         drafts = [
             record
-            for record in read_records(self.drafts).values()
+            for record in records
             if record["name"] in scans.keys() - annotated.keys()
             and record["status"] in ("done", "failed")
         ]
         current = {
             record["name"]
-            for record in read_records(self.drafts).values()
+            for record in records
             if record.get("key", "").startswith(key) and record["status"] != "failed"
         }
         return State(
@@ -241,7 +242,7 @@ class Project:
             for left in self.drafts.glob(f"{PART}*"):
                 shutil.rmtree(left, ignore_errors=True)
             state, file = self.state(), ProjectFile.read(self.folder)
-            batch = self._settings().batch(
+            batch = file.checked_settings().batch(
                 state.supports,
                 self.drafts,
                 write=self._put,

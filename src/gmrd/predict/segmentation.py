@@ -104,12 +104,12 @@ class Predictor:
             matched = self.matching(placed, pieces=pieces, progress=self.progress)
             probabilities, labels = matched, matched.labels()
             estimated = {v: dice_by_agreement(share) for v, share in matched.agreement.items()}
-        quality = {
-            name: estimated[value] if (labels == value).any() else float("nan")
-            for value, name in self.names.items()
-        }
         volumes = {
             name: float(np.count_nonzero(labels == value)) * scan.voxel_ml
+            for value, name in self.names.items()
+        }
+        quality = {
+            name: estimated[value] if volumes[name] else float("nan")
             for value, name in self.names.items()
         }
         return Segmentation(

@@ -19,6 +19,18 @@ def test_levels_have_a_stride_of_eight() -> None:
     assert not any(p.requires_grad for p in encoder.parameters())
 
 
+def test_the_fused_network_gives_the_same_maps_at_any_size() -> None:
+    encoder = lite.lite_encoder("lite0")
+    quick = lite.fused(encoder)
+    generator = torch.Generator().manual_seed(0)
+    for size in ((64, 64), (72, 104), (160, 96), (72, 104)):
+        slices = torch.randn(1, *size, generator=generator)
+        for plain, fast in zip(
+            lite.encode_slices(encoder, slices), lite.encode_slices(quick, slices), strict=True
+        ):
+            torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-3)
+
+
 def test_the_weights_are_the_published_ones_under_timms_names() -> None:
     weights = lite.read_weights("lite0")
     state = lite.lite_encoder("lite0").state_dict()

@@ -20,7 +20,7 @@ from jaxtyping import Float, Float32
 from scipy import ndimage
 from torch import Tensor
 
-from gmrd.matching.kernel import extended, resemblance
+from gmrd.matching.kernel import extended, resemblance, weighted_sums
 from gmrd.matching.tokens import TokenGrid
 
 SCALES = np.geomspace(0.85, 1.18, 5)
@@ -294,7 +294,8 @@ def _mean_positions(
 ) -> tuple[Float32[Tensor, "n 3"], Float32[Tensor, " n"], Float32[Tensor, " n"]]:
     """Weighted means, the sums of the weights, and the variances about the means in mm²."""
     square = positions.square().sum(dim=1, keepdim=True)
-    sums = weights @ torch.cat([positions, square, torch.ones_like(square)], dim=1)
+    values = torch.cat([positions, square, torch.ones_like(square)], dim=1)
+    sums = weighted_sums(weights, values)
     total = sums[:, 4]
     mean = sums[:, :4] / total.clamp(min=1e-30)[:, None]
     return mean[:, :3], total, (mean[:, 3] - mean[:, :3].square().sum(dim=1)).clamp(min=0)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from gmrd.matching.kernel import TEMPERATURE, extended, resemblance
+from gmrd.matching.kernel import TEMPERATURE, extended, resemblance, weighted_sums
 from gmrd.matching.tokens import TokenGrid
 
 REACH = 3.5
@@ -103,7 +103,8 @@ class _Matcher:
                     tokens[held], expected[held] - self.centre, self.deviations,
                     query=True, temperature=self.temperature,
                 )  # fmt: skip
-                found[held] = resemblance(queries, self.keys[near]) @ self.values[near]
+                weights = resemblance(queries, self.keys[near])
+                found[held] = weighted_sums(weights, self.values[near])
         return found
 
     def _near(self, expected: Float32[Tensor, "n 3"]) -> Tensor:

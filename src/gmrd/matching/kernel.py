@@ -43,3 +43,13 @@ def resemblance(
 ) -> Float32[Tensor, "n m"]:
     """Weight of every support position for every query position, at most 1."""
     return (query @ support.T).exp_()
+
+
+def weighted_sums(
+    weights: Float32[Tensor, "n m"], values: Float32[Tensor, "m k"]
+) -> Float32[Tensor, "n k"]:
+    """The product of the two, several times as fast for a handful of columns.
+
+    BLAS is slow where the second factor is thin, and fast where the first is.
+    """
+    return (values.T.contiguous() @ weights.T).T

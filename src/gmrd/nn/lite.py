@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,6 +68,35 @@ def lite_encoder(name: str = "lite0") -> nn.Module:
     last: str = encoder.feature_info.module_name(-1)  # type: ignore[operator, union-attr]
     encoder.blocks = nn.Sequential(*list(encoder.blocks)[: int(last.rpartition(".")[2]) + 1])  # type: ignore[arg-type]
     return encoder.eval().requires_grad_(False)
+
+
+def fused(encoder: nn.Module) -> nn.Module:
+    """The same maps at a fifth of the time on a CPU, for inference alone.
+
+    Normalisations are folded into the convolutions, which run in oneDNN's own layout. Sides must
+    be multiples of 8 pixels: the padding of odd ones would be another than what was traced.
+
+    Args:
+        encoder: of :func:`lite_encoder`.
+    """
+    with warnings.catch_warnings():
+        # Their successor, torch.compile, needs a C++ compiler on the user's machine.
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
+        example = torch.zeros(1, 3, 64, 64)
+        traced = torch.jit.trace(_Levels(encoder).eval(), example)  # type: ignore[no-untyped-call]
+        frozen: nn.Module = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
+    return frozen
+
+
+class _Levels(nn.Module):
+    """Both maps as a tuple: tracing warns of lists."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.encoder(images))
 
 
 def read_weights(name: str) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from gmrd.matching.segmenter import (
     match,
     place,
 )
-from gmrd.nn.lite import STRIDE, lite_encoder
+from gmrd.nn.lite import STRIDE, fused, lite_encoder
 from gmrd.predict.frame import Frame
 from gmrd.predict.geometry import Grid
 
@@ -108,7 +108,7 @@ class MatchingMethod:
         progress: Progress = silent,
     ) -> None:
         self.frame = Frame.of(read[0][0])
-        network = lite_encoder(encoder)
+        network = fused(lite_encoder(encoder))
         laid = [self._lay(scan, label, names) for scan, label in read]
         areas = [masks.sum(axis=(0, 2, 3)) / (STRIDE // 2) ** 2 for _, masks in laid]
         large = np.min(areas, axis=0) >= LEAST_CELLS

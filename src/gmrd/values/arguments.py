@@ -1,4 +1,4 @@
-"""The arguments of a class or function, checked against its signature before it is called."""
+"""Checking the arguments of a class or function against its signature before calling it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gmrd.errors import InputError
 from gmrd.values.fit import below, fitted, nearest
 
 TARGET = "_target_"
-"""The key that names a class; Hydra's word."""
+"""Hydra's key that names a class."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Part:
     """In ``Annotated``: settings that name a class, with arguments of that class.
 
     Attributes:
-        default: the class where the settings name none.
-        limits: kinds of arguments whose annotations allow too much.
+        default: the class if the settings name none.
+        limits: stricter types for arguments whose annotations are too permissive.
     """
 
     default: str | None = None
@@ -31,7 +31,7 @@ class Part:
         """The settings, unchanged.
 
         Raises:
-            InputError: no class, or an argument that its signature does not take.
+            InputError: no class is named, or its signature does not accept an argument.
         """
         if not isinstance(value, Mapping):
             raise InputError(f"{key}={value}: expected {self.describe('')}")
@@ -51,7 +51,7 @@ class Part:
 
 
 def imported(key: str, name: str) -> Any:
-    """What a dotted name stands for.
+    """The object with a dotted name.
 
     Raises:
         InputError: it cannot be imported.
@@ -67,9 +67,9 @@ def imported(key: str, name: str) -> Any:
 
 
 def refuse_wrong_arguments(key: str, target: Any, given: Mapping[str, Any]) -> None:
-    """Refuse arguments that a signature does not have, or values that its annotations exclude.
+    """Refuse arguments that a signature lacks, or values that its annotations exclude.
 
-    Names with an underscore in front are Hydra's. Arguments without an annotation are not checked.
+    Names with a leading underscore are Hydra's. Arguments without an annotation are not checked.
 
     Raises:
         InputError: with the argument's key, its value and what is allowed.
@@ -103,7 +103,7 @@ def refuse_wrong_fields(key: str, record: Any) -> None:
 
 
 def _refuse(key: str, value: Any, kind: Any) -> None:
-    """Refuse a value of another kind; a part that is named within it is checked too."""
+    """Refuse a value of another type, also checking components within it."""
     if isinstance(value, Mapping) and TARGET in value:
         Part().fitted(key, value)
         return
@@ -121,7 +121,7 @@ def _parameters(target: Any) -> Mapping[str, inspect.Parameter] | None:
 
 
 def _kinds(target: Any) -> dict[str, Any]:
-    function = target.__init__ if isinstance(target, type) else target
+    function = inspect.getattr_static(target, "__init__") if isinstance(target, type) else target
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError, AttributeError):  # a name that only type checkers import

@@ -109,7 +109,7 @@ def test_the_stated_dice_is_the_published_one(name: str) -> None:
 
 
 RECIPE: dict[str, Any] = {
-    "data.fold_order": "ordered",
+    "data.fold_order": "sorted",
     "data.support": 2,
     "data.exclusion": "all",
     "data.draw": "rejection",

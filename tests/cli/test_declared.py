@@ -114,7 +114,11 @@ WRONG = [
     ("train", "data.batch_size=0", "data.batch_size=0: expected a whole number, 1 or more"),
     ("train", "data.n_shot=1.5", "data.n_shot=1.5: expected a whole number, 1 or more"),
     ("train", "data.augmentation.gamma=[2,1]", "expected two numbers, the lower one first"),
-    ("train", "data.fold_order=sorted", "data.fold_order=sorted: expected published or ordered"),
+    (
+        "train",
+        "data.fold_order=published",
+        "expected shared_last or sorted (formerly published and ordered)",
+    ),
     ("train", "data.exclude=3", "expected a list, each entry text or a whole number"),
     ("train", "data.supervoxels.min_size=inf", "data.supervoxels.min_size=inf: expected a whole"),
     ("train", "data.preparation.orientation=up", "orientation=up: expected three axis codes"),

@@ -38,7 +38,7 @@ ORGANS = [
 def test_folds_equal_the_published_ones(fold: int) -> None:
     expected = [str(case) for case in GOLDEN["folds_as_case_ids"][str(fold)]]
     assert fold_cases(list(reversed(IDS)), fold) == expected
-    assert fold_cases(IDS, fold, order="ordered") == sorted(expected, key=int)
+    assert fold_cases(IDS, fold, order="sorted") == sorted(expected, key=int)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_support_index_two_leaves_five_cases_out() -> None:
     queries = {
         case
         for fold in range(5)
-        for members in [fold_cases(IDS, fold, order="ordered")]
+        for members in [fold_cases(IDS, fold, order="sorted")]
         for case in members
         if supports_of(case, members, rule=2)
     }

@@ -1,4 +1,4 @@
-"""What a data set is, apart from what is done with it: files, classes, folds, preparation."""
+"""Description of a data set, independent of its use: files, classes, folds, preparation."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from gmrd.values.kinds import Count
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetDescription:
-    """The files, classes and folds of one data set; its YAML file says them.
+    """The files, classes and folds of a data set, from its YAML file.
 
     Attributes:
         name: Name of the data set.
         root: Folder that holds it.
-        layout: Where images, labels and supervoxels lie below the root.
+        layout: Paths of images, labels and supervoxels, relative to the root.
         classes: Name of every class by its id in the labels.
         test_groups: The groups of classes that Setting 2 tests, one training for each.
         label_values: Class id of each value in the label files, where the two differ.
         supervoxels: Settings of supervoxels that are missing, see ``gmrd-supervoxels``.
         how_to_get: Sentence on where the data comes from, shown when it is missing.
         n_folds: Number of folds.
-        fold_order: ``published`` or ``ordered``, see :func:`gmrd.data.protocol.fold_cases`.
-        folds: The folds' case ids, in place of the rule.
+        fold_order: ``shared_last`` or ``sorted``, see :func:`gmrd.data.protocol.fold_cases`.
+        folds: The folds' case ids, instead of the rule.
         n_cases: Use only the first cases.
         exclude: Ids of cases to leave out.
         cache_dir: Folder for prepared arrays.
-        check_geometry: Refuse labels that lie elsewhere than their image.
-        preparation: What ``gmrd-prepare`` does; None for data that is prepared elsewhere.
+        check_geometry: Refuse labels that are not in the place of their image.
+        preparation: What ``gmrd-prepare`` does; None for data prepared by other means.
     """
 
     name: str
@@ -51,7 +51,7 @@ class DatasetDescription:
     supervoxels: Supervoxels = field(default_factory=Supervoxels)
     how_to_get: str = ""
     n_folds: Count = 5
-    fold_order: FoldOrder = "published"
+    fold_order: FoldOrder = "shared_last"
     folds: Sequence[Sequence[str]] | None = None
     n_cases: Count | None = None
     exclude: Sequence[str | int] = ()

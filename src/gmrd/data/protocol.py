@@ -1,9 +1,9 @@
-"""The protocol that few-shot segmentation of medical volumes compares on: pure functions.
+"""The standard protocol of few-shot segmentation of medical volumes, as pure functions.
 
-Five folds that overlap by one case; three support slices against three query chunks; and
-"Setting 2", which removes from training every slice that shows a class of the test. Cases are
-named by id and sorted numerically. All of it follows Roy et al. (Squeeze & Excite, 2020) and
-Ouyang et al. (self-supervised ALPNet, ECCV 2020), as the GMRD paper (section IV-A) does.
+Five folds that overlap by one case; three support slices for three query chunks; and "Setting 2",
+which removes from training every slice that shows a test class. Cases are named by id and sorted
+numerically. This follows Roy et al. (Squeeze & Excite, 2020) and Ouyang et al. (self-supervised
+ALPNet, ECCV 2020), like the GMRD paper (section IV-A).
 """
 
 from __future__ import annotations
@@ -11,39 +11,40 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Integer
 
 from gmrd.errors import InputError
+from gmrd.values.kinds import Formerly
 
-FoldOrder = Literal["published", "ordered"]
+FoldOrder = Annotated[Literal["shared_last", "sorted"], Formerly(("published", "ordered"))]
 ExclusionRule = Literal["any", "all"]
 T = TypeVar("T")
 
 
 def numeric_key(case_id: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorting key under which ``"9"`` precedes ``"10"`` and ``"case9b"`` precedes ``"case10a"``."""
+    """Sorting key that puts ``"9"`` before ``"10"`` and ``"case9b"`` before ``"case10a"``."""
     parts = re.findall(r"\d+|\D+", case_id)
     return tuple((0, int(p), p) if p.isdigit() else (1, 0, p) for p in parts)
 
 
 def fold_cases(
-    case_ids: Sequence[str], fold: int, *, n_folds: int = 5, order: FoldOrder = "published"
+    case_ids: Sequence[str], fold: int, *, n_folds: int = 5, order: FoldOrder = "shared_last"
 ) -> list[str]:
-    """The cases of one fold: a run of the sorted cases that ends on the next fold's first case.
+    """The cases of a fold: a run of the sorted cases that ends with the next fold's first case.
 
-    With 20 cases and 5 folds these are positions 0–4, 4–8, 8–12, 12–16 and 16–19 with 0, so that
-    with the last case as the support every case is a query exactly once.
+    With 20 cases and 5 folds these are positions 0–4, 4–8, 8–12, 12–16 and 16–19 with 0. With the
+    last case as the support, every case is then a query exactly once.
 
     Args:
         case_ids: All cases, in any order.
         fold: Number of the fold, from 0.
         n_folds: How many folds there are.
-        order: ``published`` keeps the shared case last; ``ordered`` sorts the members, as loaders
-            that filter the sorted list do, which puts the shared case of the last fold first and
-            so decides which case a support given by its index is.
+        order: ``shared_last`` keeps the shared case last; ``sorted`` sorts the members, as loaders
+            that filter the sorted list do. That puts the shared case of the last fold first, so
+            an index names another support there.
 
     Raises:
         InputError: If the fold is out of range or there are fewer cases than folds.
@@ -59,7 +60,7 @@ def fold_cases(
         return ids
     first, last = fold * len(ids) // n_folds, (fold + 1) * len(ids) // n_folds
     members = [ids[position % len(ids)] for position in range(first, last + 1)]
-    return sorted(members, key=numeric_key) if order == "ordered" else members
+    return sorted(members, key=numeric_key) if order == "sorted" else members
 
 
 def supports_of(query: T, candidates: Sequence[T], *, rule: str | int, n_shot: int = 1) -> list[T]:
@@ -70,11 +71,11 @@ def supports_of(query: T, candidates: Sequence[T], *, rule: str | int, n_shot: i
         candidates: The fold's cases that hold the class, in the fold's order.
         rule: ``last`` takes the last ``n_shot`` cases; an index takes ``n_shot`` cases from there
             on; ``rotate`` takes the ``n_shot`` cases that follow the query, so every case is
-            a query. All go round at the end of the list.
+            a query. All wrap around at the end of the list.
         n_shot: Number of support cases.
 
     Raises:
-        InputError: If the rule is unknown, the index is out of range or the cases do not suffice.
+        InputError: If the rule is unknown, the index is out of range or there are too few cases.
     """
     n = len(candidates)
     if n <= n_shot:
@@ -95,12 +96,12 @@ def supports_of(query: T, candidates: Sequence[T], *, rule: str | int, n_shot: i
 
 
 def slices_of(mask: Bool[np.ndarray, "z y x"]) -> Integer[np.ndarray, " slices"]:
-    """Axial slices that a mask touches, in order."""
+    """Axial slices that intersect a mask, in order."""
     return np.flatnonzero(mask.any(axis=(1, 2)))
 
 
 def support_slices(mask: Bool[np.ndarray, "z y x"], n_chunks: int = 3) -> list[int]:
-    """The support slices: at the middles of ``n_chunks`` equal parts of the slices with the class.
+    """The support slices: the middle ones of ``n_chunks`` equal parts of the class's slices.
 
     For three chunks these are the fractions 1/6, 1/2 and 5/6, rounded down.
     """
@@ -110,7 +111,7 @@ def support_slices(mask: Bool[np.ndarray, "z y x"], n_chunks: int = 3) -> list[i
 
 
 def query_chunks(mask: Bool[np.ndarray, "z y x"], n_chunks: int = 3) -> list[list[int]]:
-    """The slices with the class, cut into ``n_chunks`` runs; each is predicted with its support.
+    """The class's slices, divided into ``n_chunks`` runs, each to be predicted with one support.
 
     A class with fewer slices than chunks leaves some chunks empty.
     """
@@ -133,9 +134,9 @@ def excluded_slices(
     Args:
         presence: Whether slice z holds class c; column c is class id c.
         test_classes: Class ids that are tested.
-        rule: ``any`` removes a slice that holds one of the test classes, as the setting is defined
-            (ALPNet); ``all`` only a slice that holds all of them, as several public codes do, which
-            leaves test organs in training.
+        rule: ``any`` removes slices with any of the test classes, as the setting is defined
+            (ALPNet); ``all`` only slices with all of them, as in several public codes, which leaves
+            test organs in training.
     """
     shown = np.zeros((len(presence), len(test_classes)), dtype=bool)
     for column, class_id in enumerate(test_classes):

@@ -1,9 +1,9 @@
-"""A plain value against a type annotation: fitted to it, or refused with what is allowed.
+"""Converting a plain value to the type of an annotation, or refusing it.
 
 Plain values are those of YAML: texts, numbers, true and false, null, lists and mappings. An
 annotation may be any of Python's for these, a ``Literal``, a union, a dataclass, a mapping of
 names to annotations, or ``Annotated`` with :mod:`gmrd.values.kinds`. Other classes (a tensor, a
-callback) say nothing about plain values, and let lists and mappings pass.
+callback) do not describe plain values, so lists and mappings are accepted for them.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ MAPPINGS = (dict, Mapping)
 
 
 class _UnfitError(Exception):
-    """A value that is not of the kind; reported where its key is known."""
+    """A value of the wrong type; reported where its key is known."""
 
 
 def fitted(key: str, value: Any, kind: Any) -> Any:
-    """The value as the annotation has it: tuples from lists, dataclasses from mappings.
+    """The value converted to the annotated type: tuples from lists, dataclasses from mappings.
 
     Args:
-        key: where the value comes from, for the message; dotted.
+        key: dotted key of the value, for the message.
         value: plain data.
-        kind: an annotation, see the module's text.
+        kind: an annotation, see the module's docstring.
 
     Raises:
         InputError: the value does not fit; the message names the key, the value and what is
@@ -70,7 +70,7 @@ def expected(kind: Any) -> str:
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The name that was probably meant, or all that there are, to end a sentence with."""
+    """The end of a message: the most similar name, or all of them."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1)
     return f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(names)}"
@@ -116,7 +116,7 @@ def _annotated(key: str, value: Any, base: Any, rules: Sequence[Any]) -> Any:
 
 
 def _member(key: str, value: Any, members: Sequence[Any]) -> Any:
-    """The value as the first member of a union that it fits; a part's refusal is passed on."""
+    """The value as the first union member that it fits; errors about its parts are raised."""
     if not all(map(_is_known, members)) and not isinstance(value, _SCALARS):
         return value
     refused: list[InputError] = []
@@ -133,7 +133,7 @@ def _member(key: str, value: Any, members: Sequence[Any]) -> Any:
 
 
 def _table(key: str, value: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping whose names are all known; those whose kind allows null may be left out."""
+    """A mapping with known names only; those that may be null can be omitted."""
     _need(isinstance(value, Mapping))
     for name in value:
         if name not in kinds and not str(name).startswith("_"):
@@ -152,7 +152,7 @@ def _table(key: str, value: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(key: str, value: Any, kind: Any) -> Any:
-    """A dataclass, made from a mapping of its fields; those with a default may be left out."""
+    """A dataclass from a mapping of its fields; those with a default can be omitted."""
     if isinstance(value, kind):
         return value
     hints = get_type_hints(kind, include_extras=True)
@@ -199,7 +199,7 @@ def _need(fits: bool) -> None:
 
 
 def _is_known(kind: Any) -> bool:
-    """Whether an annotation says something about plain values."""
+    """Whether an annotation describes plain values."""
     origin = get_origin(kind)
     if origin is Annotated:
         return True
@@ -223,7 +223,7 @@ def _either(texts: Sequence[str]) -> str:
 
 
 def _remedy(key: str, value: Any, kind: Any) -> str:
-    """How to write a value whose form alone is wrong."""
+    """How to write a value that only has the wrong form."""
     members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     bare = [get_args(m)[0] if get_origin(m) is Annotated else m for m in members]
     if isinstance(value, _SCALARS) and any(get_origin(m) in (*LISTS, tuple) for m in bare):

@@ -1,6 +1,6 @@
-"""What an annotation can say of a value beyond its type: a range, a length, a form.
+"""Constraints in annotations beyond the type: a range, a length, a form.
 
-``Annotated[int, Within(1)]`` is a whole number from 1; the names below are the usual ones.
+``Annotated[int, Within(1)]`` is a whole number from 1; common ones have names below.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 @dataclass(frozen=True)
 class Within:
-    """A range, its ends included; ``above`` is an end that is not."""
+    """A range including its ends; ``above`` is an exclusive lower end."""
 
     least: float | int | None = None
     most: float | int | None = None
@@ -37,7 +37,7 @@ class Within:
 
 @dataclass(frozen=True)
 class Such:
-    """A form that a test decides; ``text`` says it in place of the type's name."""
+    """A form checked by ``test`` and described by ``text``, instead of the type's name."""
 
     text: str
     test: Callable[[Any], bool]
@@ -49,6 +49,17 @@ class Such:
     def describe(self, what: str) -> str:
         """The form."""
         return self.text
+
+
+@dataclass(frozen=True)
+class Formerly:
+    """The former names of a choice, in the order of the present ones."""
+
+    names: tuple[str, ...]
+
+    def describe(self, what: str) -> str:
+        """The choices with their former names."""
+        return f"{what} (formerly {' and '.join(self.names)})"
 
 
 Number = float | int

@@ -52,7 +52,7 @@ def new_project(folder: Path, n_scans: int = 3) -> Project:
     return Project.create(folder / "study", [(scans / "scan_0.nii.gz", label)], scans, page=False)
 
 
-def mend(file: Path) -> np.ndarray:
+def correct(file: Path) -> np.ndarray:
     """Change a draft as a viewer would: another file of the same name and place."""
     labels = ball(5)[1]
     write(file, labels, affine())

@@ -114,9 +114,9 @@ def of_preparation() -> Iterator[Command]:
     def prepare(kind: str, says: str, *given: str, before: Any = None) -> Command:
         return Command(f"preparation, {kind}", (*PREPARE, *given), says, before)
 
-    yield prepare("DICOM cut off", "cut off|cannot be read", before=each_file(
+    yield prepare("DICOM cut off", "truncated|cannot be read", before=each_file(
         SERIES, lambda data: data[: len(data) // 2]))  # fmt: skip
-    yield prepare("DICOM without an end", "cut off|cannot be read", before=each_file(
+    yield prepare("DICOM without an end", "truncated|cannot be read", before=each_file(
         SERIES, lambda data: data[:-3]))  # fmt: skip
     yield prepare("DICOM of noise", "masks|dicom|missing", before=each_file(
         SERIES, lambda data: bytes(reversed(data))))  # fmt: skip
@@ -133,7 +133,7 @@ def of_preparation() -> Iterator[Command]:
         "a JPEG's beginning": lambda data: b"\xff\xd8\xff\xe0" + data,
     }.items():
         yield prepare(f"PNG {name}", "cannot be read as png", before=each_file(MASKS, edit))
-    yield prepare("PNG a pipe", "no regular file", before=_mask_pipe)
+    yield prepare("PNG a pipe", "not a regular file", before=_mask_pipe)
     yield prepare("PNG missing", "png masks", before=lambda: min(MASKS.iterdir()).unlink())
     yield prepare("no masks", "no label", before=lambda: shutil.rmtree(MASKS))
     yield prepare("masks alone", "download", before=lambda: shutil.rmtree(SERIES))

@@ -8,6 +8,10 @@ import nibabel as nib
 import numpy as np
 
 from gmrd.io.readers import read_scan
+from gmrd.io.scan import Scan
+
+Pair = tuple[Path, Path]
+"""Files of a scan and its label map."""
 
 
 def ball(seed: int, shape: tuple[int, int, int] = (12, 40, 44)) -> tuple[np.ndarray, np.ndarray]:
@@ -25,6 +29,17 @@ def affine(spacing: tuple[float, float, float] = (5.0, 2.0, 2.0)) -> np.ndarray:
     matrix = np.diag([-spacing[2], spacing[1], spacing[0], 1.0])
     matrix[:3, 3] = (40.0, -35.0, 12.5)
     return matrix
+
+
+def reoriented(scan: Scan, orientation: str) -> Scan:
+    """The scan with its array in another orientation; the patient does not move."""
+    file = nib.Nifti1Image(scan.image.transpose(2, 1, 0), scan.affine)
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(scan.affine), nib.orientations.axcodes2ornt(orientation)
+    )
+    turned = file.as_reoriented(turn)
+    array = np.ascontiguousarray(np.asarray(turned.dataobj).transpose(2, 1, 0))
+    return Scan(scan.name, array, np.asarray(turned.affine))
 
 
 def write(path: Path, array: np.ndarray, matrix: np.ndarray) -> Path:

@@ -11,6 +11,8 @@ import numpy as np
 import pydicom
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from gmrd.io.readers import read_scan
+
 
 def write_series(
     folder: Path,
@@ -76,3 +78,9 @@ def write_series(
             path = folder / f"{(z * 7) % len(image):02d}.dcm"
             slice_.save_as(path, enforce_file_format=True)
     return folder
+
+
+def as_dicom(nifti: Path, folder: Path) -> Path:
+    """Write a NIfTI scan as a series."""
+    scan = read_scan(nifti)
+    return write_series(folder, scan.image, scan.affine)

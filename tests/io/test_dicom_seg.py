@@ -19,7 +19,7 @@ pydicom = pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom-seg]"
 hd = pytest.importorskip("highdicom", reason="DICOM segmentations: install gmrd[dicom-seg]")
 pytest.importorskip("SimpleITK", reason="DICOM: install gmrd[dicom-seg]")
 
-from .test_readers import as_dicom  # noqa: E402
+from helpers.series import as_dicom  # noqa: E402
 
 NAMES = {600: "right_kidney", 3: "unheard of"}
 
@@ -96,7 +96,7 @@ def test_nothing_found_can_be_written(series: Scan, labels: np.ndarray, tmp_path
 
 def test_other_scans_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scan = read_scan(write(tmp_path / "scan.nii.gz", ball(1)[0], affine()))
-    with pytest.raises(InputError, match=r"scan\.nii\.gz is no DICOM series.*format=nifti"):
+    with pytest.raises(InputError, match=r"scan\.nii\.gz is not a DICOM series.*format=nifti"):
         check_writable(scan)
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(InputError, match=r"pip install 'gmrd\[dicom-seg\]'"):
@@ -111,7 +111,7 @@ def test_a_series_without_identifiers_is_refused(
     delattr(series.slices[0], keyword)
     if how == "blank":
         setattr(series.slices[0], keyword, "")
-    with pytest.raises(InputError, match=f"nothing can refer .* {keyword} is missing or blank"):
+    with pytest.raises(InputError, match=f"referenced, because {keyword} is missing or blank"):
         write_segmentation(Path("seg.dcm"), series, labels, NAMES)
 
 

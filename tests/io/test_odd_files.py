@@ -56,5 +56,5 @@ def test_what_has_no_end_has_no_digest(tmp_path: Path) -> None:
     """A batch asks for the content's digest before it reads."""
     os.mkfifo(tmp_path / "pipe.nii")
     for place in (tmp_path / "pipe.nii", Path("/dev/zero")):
-        with pytest.raises(InputError, match="no regular file"):
+        with pytest.raises(InputError, match="not a regular file"):
             digest(place)

@@ -15,7 +15,7 @@ from gmrd.errors import InputError
 from gmrd.io.readers import read_scan
 from gmrd.predict.inputs import find_queries
 from helpers.scans import affine, ball, write
-from helpers.series import write_series
+from helpers.series import as_dicom
 
 sitk = pytest.importorskip("SimpleITK", reason="other formats than NIfTI: install gmrd[dicom]")
 pydicom = pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
@@ -30,11 +30,6 @@ def as_itk(nifti: Path, ending: str) -> Path:
     path = nifti.with_name(f"scan{ending}")
     sitk.WriteImage(sitk.ReadImage(str(nifti)), str(path))
     return path
-
-
-def as_dicom(nifti: Path, folder: Path) -> Path:
-    scan = read_scan(nifti)
-    return write_series(folder, scan.image, scan.affine)
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:
@@ -109,9 +104,9 @@ def test_a_folder_is_scans_or_one_series(nifti: Path) -> None:
     assert [q.path for q in find_queries(nifti.parent, exclude=[support])] == [nifti]
     series = as_dicom(nifti, nifti.parent / "series")
     assert [q.path for q in find_queries(series)] == [series]
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="does not exist"):
         find_queries(nifti.parent / "absent")
-    with pytest.raises(InputError, match="no scan beside supports"):
+    with pytest.raises(InputError, match="no scans besides supports"):
         find_queries(nifti.parent, exclude=[support, nifti, series])
 
 

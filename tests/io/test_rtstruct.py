@@ -17,7 +17,7 @@ from helpers.scans import affine, ball, write
 pydicom = pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
 pytest.importorskip("SimpleITK", reason="DICOM: install gmrd[dicom]")
 
-from .test_readers import as_dicom  # noqa: E402
+from helpers.series import as_dicom  # noqa: E402
 
 NAMES = {600: "kidney", 3: "ring"}
 COLOURS = {600: (1.0, 0.5, 0.0), 3: (0.0, 0.0, 1.0)}
@@ -71,5 +71,5 @@ def test_nothing_found_and_no_series(series: Scan, tmp_path: Path) -> None:
     empty = np.zeros(series.image.shape, dtype=np.uint8)
     stored = pydicom.dcmread(write_rtstruct(tmp_path / "x.rt.dcm", series, empty, NAMES, COLOURS))
     assert not stored.ROIContourSequence[0].ContourSequence
-    with pytest.raises(InputError, match="no DICOM series, so no RT structure set can refer"):
+    with pytest.raises(InputError, match="not a DICOM series, so no RT structure set can"):
         write_rtstruct(tmp_path / "x", Scan("b", ball(1)[0], affine()), empty, NAMES, COLOURS)

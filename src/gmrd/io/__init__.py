@@ -1,1 +1,1 @@
-"""Every file format once: scans in, label maps out."""
+"""Readers and writers, one for each file format: scans in, label maps out."""

@@ -1,4 +1,4 @@
-"""Affines: voxel (x, y, z) to world millimetres, right-anterior-superior, as nibabel's."""
+"""Affines as in nibabel: voxel (x, y, z) to world millimetres, right-anterior-superior (RAS)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jaxtyping import Float
 from gmrd.errors import InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""DICOM's and ITK's x and y grow to the left and back, nibabel's to the right and front."""
+"""DICOM and ITK point x and y left and posterior; nibabel, right and anterior."""
 
 FLAT = 1e-6
-"""Smallest volume of a voxel as a share of the box that its edges would span at right angles."""
+"""Smallest voxel volume, as a fraction of a box with the same edge lengths."""
 
 
 def spacing_of(affine: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:
@@ -23,7 +23,7 @@ def spacing_of(affine: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:
 
 
 def refuse_unplaceable(source: Path | str, affine: Float[np.ndarray, "4 4"]) -> None:
-    """Refuse an affine that is not finite or that flattens the volume.
+    """Refuse an affine that is not finite or is (nearly) singular.
 
     Raises:
         InputError: the message names the source.
@@ -33,12 +33,12 @@ def refuse_unplaceable(source: Path | str, affine: Float[np.ndarray, "4 4"]) -> 
     if placed and abs(np.linalg.det(affine[:3, :3] / edges)) > FLAT:
         return
     raise InputError(
-        f"{source}: the affine {affine[:3].tolist()} places no volume in space: repair the header "
-        "(in a NIfTI file the sform counts where its code is above 0, then the qform)"
+        f"{source}: the affine {affine[:3].tolist()} is singular or not finite: fix the header "
+        "(NIfTI uses the sform if its code is above 0, otherwise the qform)"
     )
 
 
 def is_sheared(affine: Float[np.ndarray, "4 4"]) -> bool:
-    """Whether the axes are not at right angles, as those of slices under a tilted gantry."""
+    """Whether the axes are not orthogonal, as in CT with a tilted gantry."""
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return not np.allclose(directions.T @ directions, np.eye(3), atol=1e-4)

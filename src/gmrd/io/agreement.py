@@ -1,4 +1,4 @@
-"""Whether a label map belongs to its image: the same shape at the same place."""
+"""Whether a label map fits its image: same shape, same place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gmrd.errors import InputError
 from gmrd.io.affine import spacing_of
 
 WRONG_HEADER = ", or set data.check_geometry=false if the header is wrong"
-"""The remedy of commands on a data set."""
+"""What commands on a data set suggest."""
 
 
 def refuse_other_shape(
@@ -22,7 +22,7 @@ def refuse_other_shape(
     if array.shape != image.shape:
         raise InputError(
             f"{path} has shape {array.shape[::-1]} (x, y, z) but its image has "
-            f"{image.shape[::-1]}: they do not belong together, or one was resampled alone"
+            f"{image.shape[::-1]}: they do not belong together, or only one was resampled"
         )
 
 
@@ -34,9 +34,9 @@ def refuse_other_place(
     *,
     remedy: str = "",
 ) -> None:
-    """Raise if a file's voxels lie more than half a voxel off its image's.
+    """Raise if a file's voxels lie more than half a voxel away from its image's.
 
-    A file whose affine is the identity up to sign says nothing about its place and is accepted.
+    An affine that is the identity up to signs carries no position, so it is accepted.
     """
     if np.array_equal(np.abs(affine), np.eye(4)):
         return

@@ -1,4 +1,4 @@
-"""Opening a zip that somebody sent, without letting it write elsewhere or fill the disk."""
+"""Unpacking an untrusted zip without letting it write elsewhere or fill the disk."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from gmrd.io.temporary import temporary_folder
 MAX_FILES = 5000
 MAX_BYTES = 4 * 1024**3
 MAX_RATIO = 1032
-"""Deflate cannot do better, so a member that claims more lies about its size."""
+"""Deflate cannot compress further, so a member that claims more lies about its size."""
 
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
-    """A temporary folder with the content of a zip, removed afterwards.
+    """A temporary folder with the contents of a zip, removed afterwards.
 
     Raises:
-        InputError: the archive is damaged, locked or too large, or a member is a link or would
-            land outside the folder; nothing is unpacked then.
+        InputError: the archive is damaged, encrypted or too large, or a member is a link or would
+            be written outside the folder; then nothing is unpacked.
     """
     try:
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # a damaged directory raises whatever its parts raise
-        raise InputError(f"{path} is no zip that can be opened: {error}") from error
+    except Exception as error:  # zipfile raises many types on a damaged directory
+        raise InputError(f"{path} cannot be opened as a zip: {error}") from error
     with archive, temporary_folder() as folder:
         # Not is_dir(), which fails on an empty name.
         members = [m for m in archive.infolist() if not m.filename.endswith("/")]
@@ -55,8 +55,8 @@ def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member, place in zip(members, places, strict=True):
         if not place.parts or place in folders or counts[place] > 1:
             raise InputError(
-                f"{path} holds {member.filename!r}, which is there twice, or as a file and a "
-                "folder, or names no file: unpack it yourself"
+                f"{path} holds {member.filename!r}, which is a duplicate, both a file and a "
+                "folder, or not a file name: unpack it yourself"
             )
         if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
             raise InputError(
@@ -66,11 +66,11 @@ def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
         if stat.S_ISLNK(member.external_attr >> 16):
             raise InputError(f"{path} holds the link {member.filename!r}: archive the file itself")
         if member.flag_bits & 1:
-            raise InputError(f"{path} is locked with a password: unpack it first")
+            raise InputError(f"{path} is encrypted: unpack it first")
         if member.file_size > MAX_RATIO * max(member.compress_size, 1) + 1024:
             raise InputError(
-                f"{path}: {member.filename!r} claims {member.file_size:,} bytes out of "
-                f"{member.compress_size:,}: the archive is hostile or damaged"
+                f"{path}: {member.filename!r} claims {member.file_size:,} bytes from "
+                f"{member.compress_size:,} compressed ones: the archive is hostile or damaged"
             )
 
 
@@ -82,10 +82,10 @@ def _extract(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, fold
     target = folder / _place(member)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # zipfile stops at the size that the directory states, which was checked.
+        # zipfile stops at the size stated in the directory, which was checked.
         with archive.open(member) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
-    except Exception as error:  # deflate, bzip2, LZMA and the file system: each has its own
-        # The system's words alone: the temporary folder that it names will be gone.
+    except Exception as error:  # deflate, bzip2, LZMA and the file system each raise their own
+        # Only the system's message: the temporary folder in its text will be gone.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"{path}: {member.filename!r} cannot be unpacked: {reason}") from error

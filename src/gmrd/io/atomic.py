@@ -1,4 +1,4 @@
-"""Writing without half-written files."""
+"""Atomic writes: no reader sees a half-written file."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from gmrd.errors import InputError
 REMEDIES = {
     errno.ENOSPC: "free some space, or choose a folder on another disk",
     errno.EDQUOT: "free some of your quota, or choose a folder on another disk",
-    errno.EROFS: "choose a folder that can be written to",
+    errno.EROFS: "choose a writable folder",
     errno.EACCES: "choose a folder that you may write to",
-    errno.EEXIST: "a file is where a folder is needed; choose another place",
-    errno.ENOTDIR: "a file is where a folder is needed; choose another place",
-    errno.EISDIR: "a folder of that name is there; choose another name",
-    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EEXIST: "a file is in the way of a folder; choose another place",
+    errno.ENOTDIR: "a file is in the way of a folder; choose another place",
+    errno.EISDIR: "a folder of that name exists; choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
-"""What the user can do about a failed writing."""
+"""What the user can do about a failed write."""
 
 LONGEST = 200
-"""Bytes of a file's name that its temporary neighbour keeps; a name may have 255."""
+"""Bytes of a file's name kept in its temporary name; a name may have 255."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary neighbour of ``path``, which takes its place if the block ends well.
+    """A temporary file beside ``path``, moved onto it if the block succeeds.
 
-    A reader sees the old file or the new one, never a part; a killed or failed writer leaves
-    ``path`` as it was. The temporary name keeps the file's endings, which writers go by.
+    A reader sees either the old file or the new one; a killed or failed writer leaves ``path`` as
+    it was. The temporary name keeps the file name extension, because writers depend on it.
 
     Raises:
-        InputError: If the disk is full or the folder cannot be written to.
+        InputError: the disk is full or the folder is not writable.
     """
     try:
         yield from _replacing(path)
@@ -44,10 +44,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def writable_folder(path: Path) -> Path:
-    """Make a folder for results, before the work that they take.
+    """Make a folder for results, so that a bad one is refused before the work.
 
     Raises:
-        InputError: it cannot be made, or not be written to.
+        InputError: it cannot be made or is not writable.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def refuse_same_file(source: Path, out: Path) -> None:
         InputError: it is.
     """
     if out.exists() and source.exists() and out.samefile(source):
-        raise InputError(f"out={out} is the input itself, which would be lost: choose another name")
+        raise InputError(f"out={out} is the input and would overwrite it: choose another name")
 
 
 def _explained(path: Path, error: OSError) -> OSError | InputError:

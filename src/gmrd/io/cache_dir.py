@@ -1,4 +1,4 @@
-"""Where gmrd keeps what it can make again."""
+"""The folder for files that gmrd can recompute."""
 
 from __future__ import annotations
 

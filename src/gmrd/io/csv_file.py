@@ -1,4 +1,4 @@
-"""Tables as CSV files, written whole or not at all."""
+"""Tables as CSV files, written atomically."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gmrd.io.atomic import replacing
 def write_csv(
     path: Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str] | None = None
 ) -> None:
-    """Write a heading and a line a row; a row may lack columns.
+    """Write a header line and one line per row; a row may lack columns.
 
     Args:
         path: the file.
         rows: values by column.
-        columns: in order; by default all that occur, as they first do.
+        columns: in order; by default all columns, in order of first occurrence.
     """
     if columns is None:
         columns = list(dict.fromkeys(name for row in rows for name in row))

@@ -1,6 +1,6 @@
-"""A folder with DICOM series: which there are, and one of them as a volume.
+"""The DICOM series in a folder, and a series as a volume.
 
-Headers are read with pydicom, voxels with SimpleITK, which knows the compressed syntaxes.
+pydicom reads the headers; SimpleITK reads the voxels, because it decodes the compressed syntaxes.
 """
 
 from __future__ import annotations
@@ -23,39 +23,42 @@ MAX_FILES = 5000
 
 
 def read_series(folder: Path, *, source: str, dtype: VoxelType = np.float32) -> Scan:
-    """Read the one image series in a folder, looking into its subfolders.
+    """Read the only image series in a folder and its subfolders.
 
     Raises:
-        InputError: there is none or more than one; see :func:`find_series` and
+        InputError: there is none, or more than one; see also :func:`find_series` and
             :func:`stack_series`.
     """
     series = find_series(folder, source)
     if not series:
         raise InputError(
-            f"{source} holds no DICOM slices with a position in the patient, and no scan of "
+            f"{source} holds no DICOM slices with a position in the patient, and no scan in "
             "another format (.nii, .nii.gz, .nrrd, .mha, .zip)"
         )
     if len(series) > 1:
         raise InputError(
-            f"{source} holds {len(series)} DICOM series: {listed(series)}. Put one in a folder"
+            f"{source} holds {len(series)} DICOM series: {listed(series)}. Put each in its own "
+            "folder"
         )
     return stack_series(series[0], source, dtype=dtype)
 
 
 def find_series(folder: Path, source: str) -> list[list[DicomFile]]:
-    """The slices in a folder and its subfolders, by series; other files are passed over.
+    """The slices in a folder and its subfolders, by series; other files are skipped.
 
     Raises:
-        InputError: there are too many files, one cannot be read, or a link leads out of the
+        InputError: there are too many files, one cannot be read, or a link points out of the
             folder.
     """
     root = folder.resolve()
     series: dict[str, list[DicomFile]] = defaultdict(list)
     for number, file in enumerate(sorted(p for p in folder.rglob("*") if p.is_file())):
         if number >= MAX_FILES:
-            raise InputError(f"{source} holds more than {MAX_FILES} files: give a series' folder")
+            raise InputError(
+                f"{source} holds more than {MAX_FILES} files: give the folder of one series"
+            )
         if not file.resolve().is_relative_to(root):
-            raise InputError(f"{file} is a link out of {source}: put the file itself there")
+            raise InputError(f"{file} links out of {source}: copy the file itself there")
         found = read_header(file)
         if found is not None:
             series[str(found.header.get("SeriesInstanceUID", ""))].append(found)
@@ -66,7 +69,7 @@ def stack_series(files: Sequence[DicomFile], source: str, *, dtype: VoxelType = 
     """The slices of a series as a volume; ``Scan.slices`` holds their headers.
 
     Raises:
-        InputError: they differ in size or direction, a slice is missing or there twice, or the
+        InputError: the slices differ in size or direction, one is missing or duplicated, or the
             pixels cannot be read.
     """
     ordered = in_order(files, source)
@@ -83,7 +86,7 @@ def stack_series(files: Sequence[DicomFile], source: str, *, dtype: VoxelType = 
 
 
 def listed(series: Sequence[Sequence[DicomFile]]) -> str:
-    """Series as a message names them."""
+    """Series as text for a message."""
     return "; ".join(
         f"{files[0].header.get('SeriesDescription', 'unnamed')!r} number "
         f"{files[0].header.get('SeriesNumber')} ({len(files)} slices)"

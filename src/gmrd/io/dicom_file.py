@@ -1,4 +1,4 @@
-"""One DICOM file: its header, and whether its pixels are all there."""
+"""One DICOM file: its header, and whether its pixels are complete."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gmrd.errors import InputError
 from gmrd.io.itk import required
 
 PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-"""Tags of pixels: float, double and whole numbers."""
+"""Tags of pixel data: float, double and integer."""
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 END_OF_FRAGMENTS = b"\xfe\xff\xdd\xe0"
-"""The tag that closes compressed pixels."""
+"""The tag that ends compressed pixel data."""
 
 TAIL = 1 << 16
-"""Bytes at the end of a file in which compressed pixels are closed; padding may follow."""
+"""Bytes at the end of a file that are searched for that tag; padding may follow it."""
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 
@@ -32,7 +32,7 @@ class DicomFile:
 
     Attributes:
         path: the file.
-        header: pydicom's dataset of everything before the pixels.
+        header: pydicom's dataset of everything before the pixel data.
     """
 
     path: Path
@@ -42,28 +42,25 @@ class DicomFile:
         """The ``n`` finite numbers of an attribute.
 
         Raises:
-            InputError: it is missing, has another count, or one is no finite number.
+            InputError: it is missing, or not ``n`` finite numbers.
         """
         try:
             value = self.header.get(keyword)
             found = np.atleast_1d(np.asarray(value, dtype=np.float64))
         except (TypeError, ValueError) as error:
-            raise InputError(f"{self.path}: {keyword} is no number: {error}") from error
+            raise InputError(f"{self.path}: {keyword} is not a number: {error}") from error
         if value is None:
-            raise InputError(f"{self.path} has no {keyword}: it cannot be placed in the patient")
+            raise InputError(f"{self.path} has no {keyword}: its position is unknown")
         if found.shape != (n,) or not np.isfinite(found).all():
-            raise InputError(
-                f"{self.path}: {keyword} is {value}, where {n} finite numbers are expected"
-            )
+            raise InputError(f"{self.path}: {keyword} is {value}: expected {n} finite numbers")
         return found
 
 
 def read_header(path: Path) -> DicomFile | None:
-    """The header of a slice; None of any other file, DICOM or not.
+    """The header of a slice; None for any other file, DICOM or not.
 
     Raises:
-        InputError: the file cannot be read, or it is DICOM and damaged, or its pixels are not
-            all there.
+        InputError: the file cannot be read, or is damaged DICOM, or its pixels are incomplete.
     """
     pydicom = required("pydicom", path)
     pixels: list[int] = []
@@ -78,7 +75,7 @@ def read_header(path: Path) -> DicomFile | None:
             if stream.read(132)[128:] != b"DICM":
                 return None
             if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
-                raise InputError(f"{path} is deflated as a whole: write it without (dcmconv +te)")
+                raise InputError(f"{path} is a deflated file: convert it with dcmconv +te")
             stream.seek(0)
             header = pydicom.filereader.read_partial(stream, stop_when=at_pixels)
             at = stream.tell()
@@ -86,11 +83,11 @@ def read_header(path: Path) -> DicomFile | None:
         raise
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # a damaged header raises whatever its parts raise
+    except Exception as error:  # pydicom raises many types on a damaged header
         raise InputError(f"{path} cannot be read as DICOM: {error}") from error
     found = DicomFile(path, header)
     if not pixels and "Image Storage" in getattr(_class_of(header), "name", ""):
-        raise InputError(f"{path} ends before its pixels: it is cut off. Copy it again")
+        raise InputError(f"{path} ends before its pixels: it is truncated. Copy it again")
     if "ImagePositionPatient" not in header or "Rows" not in header:
         return None
     _check_pixels(found, *pixels, at=at)
@@ -102,29 +99,33 @@ def _class_of(header: Any) -> Any:
 
 
 def _refuse_other_greys(file: DicomFile, bits: int) -> None:
-    """Refuse stored values whose meaning ITK would guess, or take for another."""
+    """Refuse stored values that ITK would guess at or misread."""
     meaning = str(file.header.get("PhotometricInterpretation") or "missing")
     if meaning != "MONOCHROME2":
         raise InputError(
-            f"{file.path}: PhotometricInterpretation is {meaning}, where MONOCHROME2 is expected "
-            "(high values bright): convert the series"
+            f"{file.path}: PhotometricInterpretation is {meaning}: expected MONOCHROME2 (high "
+            "values bright): convert the series"
         )
     stored = int(file.numbers("BitsStored", 1)[0])
     if not 1 <= stored <= bits:
-        raise InputError(f"{file.path}: BitsStored is {stored} of {bits}: repair the header")
+        raise InputError(f"{file.path}: BitsStored is {stored} of {bits}: fix the header")
     for keyword in ("RescaleSlope", "RescaleIntercept"):
         if file.header.get(keyword) is not None and not (
             file.numbers(keyword, 1)[0] or keyword == "RescaleIntercept"
         ):
-            raise InputError(f"{file.path}: RescaleSlope is 0: no intensities are left")
+            raise InputError(
+                f"{file.path}: RescaleSlope is 0, which makes all intensities equal: fix the header"
+            )
 
 
 def _check_pixels(file: DicomFile, length: int, before: int, *, at: int) -> None:
-    """Refuse a slice that holds fewer pixels than its header says; ITK leaves the rest black."""
+    """Refuse a slice with fewer pixels than its header claims; ITK would leave the rest black."""
     sizes = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
     rows, columns, samples, bits = (int(file.numbers(k, 1)[0]) for k in sizes)
     if samples != 1 or int(file.header.get("NumberOfFrames") or 1) != 1:
-        raise InputError(f"{file.path} holds colours or several frames: give plain grey slices")
+        raise InputError(
+            f"{file.path} is in colour or has several frames: give single-frame greyscale slices"
+        )
     _refuse_other_greys(file, bits)
     size = file.path.stat().st_size
     if length == UNDEFINED_LENGTH:
@@ -135,5 +136,5 @@ def _check_pixels(file: DicomFile, length: int, before: int, *, at: int) -> None
         whole = min(length, size - at - before) >= rows * columns * bits // 8
     if not whole:
         raise InputError(
-            f"{file.path} holds fewer pixels than {rows} x {columns}: it is cut off. Copy it again"
+            f"{file.path} has fewer pixels than {rows} x {columns}: it is truncated. Copy it again"
         )

@@ -1,4 +1,4 @@
-"""What a DICOM object must know of the series that it refers to, also if that was anonymised."""
+"""The headers that a DICOM object needs to reference a series, even an anonymised one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MAY_BE_EMPTY = (
 )
 
 NEEDED = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-"""Identifiers that nothing stands in for: with others, no viewer would find the series."""
+"""Identifiers that cannot be replaced: with others, no viewer would find the series."""
 
 CLASSES = {"CT": "1.2.840.10008.5.1.4.1.1.2", "MR": "1.2.840.10008.5.1.4.1.1.4"}
-"""Image classes by modality."""
+"""Image SOP classes by modality."""
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -34,16 +34,16 @@ def refuse_without_series(scan: Scan, kind: str) -> None:
     """
     if scan.slices is None:
         raise InputError(
-            f"{scan.source or scan.name} is no DICOM series, so no {kind} can refer to it: use "
-            "format=nifti, or give the folder of the series as the query"
+            f"{scan.source or scan.name} is not a DICOM series, so no {kind} can reference it: "
+            "use format=nifti, or give the folder of the series as the query"
         )
 
 
 def referable(scan: Scan) -> list[Any]:
-    """The headers of a series, in the order of z, with what anonymisers remove put back.
+    """The headers of a series, in z order, with the attributes that anonymisers remove restored.
 
-    A blank class is taken from the file's own head or from the modality, and the other way
-    round; what may be empty is there, empty.
+    A blank SOP class comes from the file meta header or from the modality, and a blank modality
+    from the SOP class; attributes that may be empty are added empty.
 
     Raises:
         InputError: an identifier is missing or blank.
@@ -52,8 +52,8 @@ def referable(scan: Scan) -> list[Any]:
     for keyword in NEEDED:
         if any(not header.get(keyword) for header in headers):
             raise InputError(
-                f"{scan.source}: nothing can refer to this series, because {keyword} is missing or "
-                "blank: repair its headers or use format=nifti"
+                f"{scan.source}: this series cannot be referenced, because {keyword} is missing or "
+                "blank: fix its headers or use format=nifti"
             )
     return headers
 

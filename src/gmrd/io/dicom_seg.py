@@ -1,4 +1,4 @@
-"""Organs as a DICOM segmentation object that refers to the series they were found in."""
+"""Organs as a DICOM segmentation object (SEG) that references the segmented series."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gmrd.io.dicom_reference import referable, refuse_without_series
 from gmrd.io.scan import Scan
 
 SERIES_NUMBER = 1000
-"""Of what is written; scanners count from 1."""
+"""Series number of the output; scanners count from 1."""
 
 
 def check_writable(scan: Scan) -> None:
-    """Refuse a scan that no DICOM segmentation can refer to, or a missing library.
+    """Refuse a scan that no DICOM segmentation can reference, or a missing library.
 
     Raises:
         InputError: the scan was not read from DICOM, or highdicom is not installed.
@@ -43,7 +43,7 @@ def write_segmentation(
         names: label value to organ name, the segment's label.
 
     Raises:
-        InputError: see :func:`check_writable`; or the series lacks what DICOM demands of it.
+        InputError: see :func:`check_writable`; or the series lacks required attributes.
     """
     check_writable(scan)
     segments = np.zeros(labels.shape, dtype=np.uint8 if len(names) < 256 else np.uint16)
@@ -51,14 +51,14 @@ def write_segmentation(
         segments[labels == value] = number
     try:
         with warnings.catch_warnings():
-            # A map without a single voxel is kept whole; the findings say that it is empty.
+            # highdicom warns of an empty map; the findings report it.
             warnings.simplefilter("ignore")
             stored = _segmentation(scan, segments, list(names.values()))
     except InputError:
         raise
     except (AttributeError, KeyError, ValueError) as error:
         raise InputError(
-            f"{scan.source}: no DICOM segmentation can refer to this series ({error}): repair its "
+            f"{scan.source}: no DICOM segmentation can reference this series ({error}): fix its "
             "headers or use format=nifti"
         ) from error
     with replacing(path) as temporary:
@@ -103,7 +103,7 @@ def _description(hd: Any, number: int, organ: str, release: str) -> Any:
 
 
 def _code(scheme: Any, organ: str) -> Any:
-    """SNOMED's code of ``left_ventricle`` or else of its last word; or of any structure."""
+    """The SNOMED code of an organ's name, else of its last word, else of any structure."""
     words = [word.capitalize() for word in organ.replace("_", " ").split()]
     for keyword in ("".join(words), *words[-1:]):
         if keyword and hasattr(scheme, keyword):
@@ -118,5 +118,5 @@ def _highdicom() -> Any:
         raise InputError(
             "a DICOM segmentation needs highdicom: pip install 'gmrd[dicom-seg]'"
         ) from error
-    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells every attribute it copies
+    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs every attribute it copies
     return highdicom

@@ -1,4 +1,4 @@
-"""The slices of a DICOM series as an even stack: their order, and their place in the patient."""
+"""The slices of a DICOM series as an evenly spaced stack: their order and affine."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from gmrd.io.affine import LPS_TO_RAS
 from gmrd.io.dicom_file import DicomFile
 
 TOLERANCE = 0.1
-"""How far a slice may lie from its place in an even stack, as a share of the slice distance.
+"""How far a slice may lie from its position in an even stack, as a fraction of the spacing.
 
-Scanners round positions to a tenth of a millimetre, which is some per cent of a thin slice's
-distance; a missing or doubled slice puts at least one of the others off by a third. What is
-accepted is placed by one affine that is right to a tenth of a slice.
+Scanners round positions to a tenth of a millimetre, a few per cent of a thin slice's spacing; a
+missing or duplicated slice displaces at least one other by a third. So the single affine of an
+accepted stack is accurate to a tenth of a slice.
 """
 
 MAX_SHEAR = 1.0
-"""How far slices may shift sideways from one to the next, as a share of their distance: 45°."""
+"""Largest in-plane shift from one slice to the next, as a fraction of the spacing: 45°."""
 
 AXES_TOLERANCE = 1e-2
-"""How far rounded directions may be from unit length and from a right angle."""
+"""Tolerance for rounded directions to be of unit length and orthogonal."""
 
-ALIKE = ("Rows", "Columns", "ImageOrientationPatient", "PixelSpacing")
-"""What the slices of a volume have in common, and how many numbers each is."""
+COMMON = {"Rows": 1, "Columns": 1, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+"""Attributes that all slices of a volume share, and how many numbers each has."""
 
 
 def in_order(files: Sequence[DicomFile], source: str) -> list[DicomFile]:
-    """The slices along their normal.
+    """The slices sorted along their normal.
 
     Raises:
         InputError: there is only one, or they differ in size, direction or pixel spacing.
     """
     if len(files) == 1:
-        raise InputError(f"{source} holds a single slice: a volume has several")
+        raise InputError(f"{source} holds a single slice: give a series of several")
     first = files[0]
     _check_axes(first)
     for file in files:
-        for keyword, n in zip(ALIKE, (1, 1, 6, 2), strict=True):
+        for keyword, n in COMMON.items():
             if not np.allclose(file.numbers(keyword, n), first.numbers(keyword, n), atol=1e-3):
                 raise InputError(
-                    f"{file.path} differs from {first.path.name} in {keyword}: not one volume"
+                    f"{file.path} differs from {first.path.name} in {keyword}: they are not one "
+                    "volume. Separate the series"
                 )
     normal = _normal(first)
     heights = [float(file.numbers("ImagePositionPatient", 3) @ normal) for file in files]
@@ -53,8 +54,8 @@ def in_order(files: Sequence[DicomFile], source: str) -> list[DicomFile]:
 def affine_of(ordered: Sequence[DicomFile], source: str) -> Float[np.ndarray, "4 4"]:
     """Voxel (x, y, z) to world millimetres, right-anterior-superior.
 
-    Slices under a tilted gantry shift sideways from one to the next; the affine is sheared then,
-    so that every voxel lies where its slice's header puts it.
+    With a tilted gantry, each slice is shifted in plane against the one before. The affine is then
+    sheared, so that every voxel lies where the header of its slice puts it.
 
     Raises:
         InputError: the slices do not form an even stack.
@@ -74,15 +75,15 @@ def affine_of(ordered: Sequence[DicomFile], source: str) -> Float[np.ndarray, "4
 
 
 def _check_axes(file: DicomFile) -> None:
-    """Refuse pixels without a size, or rows and columns that are no directions at right angles."""
+    """Refuse a pixel size of 0, or row and column directions that are not orthonormal."""
     spacing = file.numbers("PixelSpacing", 2)
     if spacing.min() <= 0:
         raise InputError(f"{file.path}: PixelSpacing is {spacing.tolist()}: it must be above 0")
     axes = file.numbers("ImageOrientationPatient", 6).reshape(2, 3)
     if not np.allclose(axes @ axes.T, np.eye(2), atol=AXES_TOLERANCE):
         raise InputError(
-            f"{file.path}: ImageOrientationPatient is {axes.ravel().tolist()}, which are no two "
-            "directions at right angles: repair the header"
+            f"{file.path}: ImageOrientationPatient is {axes.ravel().tolist()}: expected two "
+            "orthogonal unit vectors: fix the header"
         )
 
 
@@ -106,12 +107,12 @@ def _refuse_uneven(
         raise InputError(
             f"{source}: the gap between slices {worst} and {worst + 1} is {gaps[worst]:.2f} mm "
             f"(after {ordered[worst].path.name}), but {usual:.2f} mm elsewhere: a slice is missing "
-            "or there twice"
+            "or duplicated"
         )
     sideways = float(np.linalg.norm(step - (step @ normal) * normal))
     if off.max() > TOLERANCE * usual or sideways > MAX_SHEAR * usual:
         worst = int(off.argmax())
         raise InputError(
             f"{source}: {ordered[worst].path.name} lies {off[worst]:.1f} mm off a straight stack "
-            f"whose slices shift sideways by {sideways:.1f} mm each: resample the series"
+            f"with an in-plane shift of {sideways:.1f} mm per slice: resample the series"
         )

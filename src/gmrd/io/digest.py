@@ -1,4 +1,4 @@
-"""What a file or a folder holds, in a few letters: the same content has the same digest."""
+"""Digests of files and folders: equal content, equal digest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gmrd.io.formats import is_folder, refuse_no_file
 
 
 def digest(path: str | Path) -> str:
-    """SHA-256 of a file, or of all files of a folder with their places in it.
+    """SHA-256 of a file, or of all files in a folder and their relative paths.
 
     Raises:
-        InputError: it is missing, no regular file, or cannot be read.
+        InputError: it is missing, not a regular file, or cannot be read.
     """
     place = Path(path).expanduser()
     try:

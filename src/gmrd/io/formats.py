@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, and how large a volume may be."""
+"""A file's format by its first bytes, and the largest volume that is read."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MAX_VOXELS = 1200 * 512 * 512
 """Largest volume that is read: 1200 slices of 512 x 512."""
 
 MAX_DEFLATION = 1032
-"""Deflate shrinks no further, so a file that claims more lies about its size."""
+"""Deflate cannot compress further, so a file that claims more lies about its size."""
 
 GZIP = b"\x1f\x8b"
 
 
 def format_of(path: Path) -> Format:
-    """The format of a file, by content; its name is not believed.
+    """The format of a file by its content, whatever its name.
 
     Raises:
-        InputError: it is missing, no regular file, unreadable or none of the known formats.
+        InputError: it is missing, not a regular file, unreadable, or in no known format.
     """
     refuse_no_file(path)
     start = head(path, 348)
@@ -41,14 +41,14 @@ def format_of(path: Path) -> Format:
     if start[:4] in [struct.pack(order + "i", size) for order in "<>" for size in (348, 540)]:
         return "nifti"
     raise InputError(
-        f"{path} cannot be read: no image that can be read begins with {start[:8]!r}. Give a "
-        "NIfTI, NRRD or MHA file, a folder with a DICOM series, or a zip of one of these. If it "
-        "was one, it is damaged. Download or copy it again"
+        f"{path} cannot be read: no known image format begins with {start[:8]!r}. Give a NIfTI, "
+        "NRRD or MHA file, a folder with a DICOM series, or a zip of one of these. If it is one, "
+        "it is damaged: download or copy it again"
     )
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder; what cannot be looked at is none."""
+    """Whether a path is a folder; False if it cannot be checked."""
     try:
         return path.is_dir()
     except (OSError, ValueError):  # the name is too long, or holds a zero byte
@@ -56,14 +56,14 @@ def is_folder(path: Path) -> bool:
 
 
 def refuse_no_file(path: Path) -> None:
-    """Refuse what is missing, or is no regular file: a pipe would be waited on for ever."""
+    """Refuse a missing or special file: reading a pipe would block forever."""
     try:
         if path.is_file():
             return
         there = path.exists()
     except (OSError, ValueError) as error:  # the name is too long, or holds a zero byte
         raise InputError(f"{str(path)[:200]!r} cannot be opened: {error}") from error
-    raise InputError(f"{path} is no regular file" if there else f"{path} does not exist")
+    raise InputError(f"{path} is not a regular file" if there else f"{path} does not exist")
 
 
 def check_size(path: Path, shape: tuple[int, ...]) -> None:
@@ -81,7 +81,7 @@ def check_size(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def head(path: Path, n: int) -> bytes:
-    """The first ``n`` bytes of a file, those within if it is compressed with gzip."""
+    """The first ``n`` bytes of a file, decompressed if it is a gzip file."""
     try:
         with path.open("rb") as file:
             start = file.read(n)

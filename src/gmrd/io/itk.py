@@ -1,4 +1,4 @@
-"""The pixels of DICOM slices, by SimpleITK, which knows the compressed syntaxes."""
+"""The pixels of DICOM slices, read by SimpleITK, which decodes the compressed syntaxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gmrd.io.voxels import VoxelType, as_voxels
 
 
 def required(module: str, source: str | Path) -> Any:
-    """An optional library, or a sentence that says how to get it."""
+    """An optional library, or an error that says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -24,10 +24,10 @@ def required(module: str, source: str | Path) -> Any:
 
 
 def read_slices(files: list[Path], source: str, dtype: VoxelType) -> Num[np.ndarray, "z y x"]:
-    """Voxels of DICOM slices that were put in order, in the modality's units."""
+    """Voxels of sorted DICOM slices, in the modality's units."""
     sitk = required("SimpleITK", source)
     reader = sitk.ImageSeriesReader()
-    # Without it the first slice's type decides, and the fractions of others are cut off.
+    # Otherwise the first slice's type applies to all, which truncates the others' fractions.
     reader.SetOutputPixelType(sitk.sitkFloat64 if dtype is np.float64 else sitk.sitkFloat32)
     reader.SetFileNames([str(file) for file in files])
     return as_voxels(source, sitk.GetArrayFromImage(_read(reader, source)), dtype)
@@ -42,6 +42,6 @@ def _read(reader: Any, source: str | Path) -> Any:
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
             f"{source} has {image.GetDimension()} dimensions and "
-            f"{image.GetNumberOfComponentsPerPixel()} values a voxel: expected 3 and 1"
+            f"{image.GetNumberOfComponentsPerPixel()} values per voxel: expected 3 and 1"
         )
     return image

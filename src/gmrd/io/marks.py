@@ -1,4 +1,4 @@
-"""How a result says that it is one, so that a folder's results are not taken for its scans."""
+"""The mark in a result's header, so that results in a folder are not mistaken for scans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gmrd.errors import InputError
 from gmrd.io.formats import head
 
 MARK = "gmrd: found, not acquired"
-"""In the header of every NIfTI and NRRD file with a result."""
+"""In the header of every NIfTI and NRRD result."""
 
 DERIVED = (
     "1.2.840.10008.1.3.10",  # media storage directory (DICOMDIR)
@@ -19,11 +19,11 @@ DERIVED = (
 """DICOM classes that hold no slices."""
 
 DESCRIPTION = {348: 148, 540: 240}
-"""Where a NIfTI header of a size holds its description."""
+"""Byte offset of the description in a NIfTI header, by header size."""
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file's header carries :data:`MARK`; False of what cannot be read."""
+    """Whether a file's header carries :data:`MARK`; False if it cannot be read."""
     try:
         start = head(path, 4096)
     except InputError:
@@ -39,7 +39,7 @@ def is_result(path: Path) -> bool:
 
 
 def holds_slices(folder: Path) -> bool:
-    """Whether a DICOM file lies in a folder itself that is neither directory nor result."""
+    """Whether a folder itself holds a DICOM file that is neither a DICOMDIR nor a result."""
     return any(_is_slice(file) for file in sorted(folder.iterdir()) if file.is_file())
 
 
@@ -51,5 +51,5 @@ def _is_slice(file: Path) -> bool:
         from pydicom.filereader import read_file_meta_info
 
         return read_file_meta_info(file).get("MediaStorageSOPClassUID") not in DERIVED
-    except Exception:  # damaged, unreadable, or pydicom is missing: its reader says so
+    except Exception:  # damaged, unreadable, or no pydicom: reading the series will say so
         return file.suffix.lower() in (".dcm", "")

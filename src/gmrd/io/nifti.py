@@ -1,9 +1,11 @@
-"""Reading NIfTI with nibabel, slab by slab, so that memory holds the volume once."""
+"""Reading NIfTI with nibabel, slab by slab, so that memory holds the volume only once."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -16,46 +18,33 @@ from gmrd.errors import InputError
 from gmrd.io.affine import refuse_unplaceable, spacing_of
 from gmrd.io.formats import GZIP, check_size
 from gmrd.io.names import stem
-from gmrd.io.nifti_header import MAX_TRAILING, check_nifti
-from gmrd.io.scan import Scan
+from gmrd.io.nifti_header import MAX_TRAILING, NiftiHeader, check_nifti
+from gmrd.io.scan import Geometry, Scan, voxel_size
 from gmrd.io.voxels import VoxelType, as_voxels
 
 SLAB_BYTES = 32 * 1024**2
-"""Voxels that are converted at a time, as stored."""
+"""Stored bytes that are converted at a time."""
 
 MM_PER_UNIT = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 0.001}
 
 MAX_CONVERTED_MM = 100.0
-"""Voxels that measure more, once converted from another unit, were in millimetres."""
+"""Larger voxels, after conversion from another unit, mean that the unit is wrong."""
 
 
 def read_nifti(path: Path, dtype: VoxelType) -> Scan:
-    """Read a NIfTI file whose format was recognised.
+    """Read a NIfTI file.
 
-    The affine is nibabel's: the sform where its code is above 0, else the qform, else pixdim;
-    in millimetres, whatever unit the header states.
+    The affine is nibabel's: the sform if its code is above 0, else the qform, else pixdim;
+    converted to millimetres from the header's unit.
 
     Raises:
-        InputError: the file is damaged or hostile, not one 3-D volume, or lies nowhere.
+        InputError: the file is damaged or hostile, not one 3-D volume, or its affine is refused.
     """
     header = check_nifti(path)
-    container: Any = nib.Nifti2Image if header.is_second else nib.Nifti1Image
-    try:
-        with _opened(path) as file:
-            image = container.from_stream(file)
-            affine = _affine(path, image)
-            voxels = _voxels(path, image, dtype)
-            _check_rest(path, file, header.end)
-    except InputError:
-        raise
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{path} is damaged: it cannot be decompressed ({error}). Download or copy it again"
-        ) from error
-    except Exception as error:  # nibabel raises whatever the damage makes it stumble over
-        raise InputError(
-            f"{path} cannot be read as an image: {error}. Download or copy it again"
-        ) from error
+    with _image(path, header) as (file, image):
+        affine = _affine(path, image)
+        voxels = _voxels(path, image, dtype)
+        _check_rest(path, file, header.end)
     shape = tuple(image.shape)
     return Scan(
         name=stem(path),
@@ -67,11 +56,25 @@ def read_nifti(path: Path, dtype: VoxelType) -> Scan:
     )
 
 
-def scan_of_image(image: Any, dtype: VoxelType) -> Scan:
-    """An image that nibabel holds, as a scan; its header is passed on if it is one of NIfTI.
+def nifti_geometry(path: Path) -> Geometry:
+    """The geometry that a NIfTI file's header states; no voxel is read.
 
     Raises:
-        InputError: it is no volume, lies nowhere, or a voxel is refused.
+        InputError: the header is damaged or hostile, not of one 3-D volume, or its affine is
+            refused.
+    """
+    with _image(path, check_nifti(path)) as (_, image):
+        _check_dimensions(path, image.shape)
+        affine = _affine(path, image)
+    columns, rows, depth = image.shape[:3]
+    return Geometry(affine, voxel_size(affine, image.header), (depth, rows, columns))
+
+
+def scan_of_image(image: Any, dtype: VoxelType) -> Scan:
+    """A nibabel image as a scan; a NIfTI header is kept.
+
+    Raises:
+        InputError: it is not a 3-D volume, or its affine or a voxel is refused.
     """
     source = Path(image.get_filename() or "an image of nibabel")
     check_size(source, image.shape)
@@ -86,6 +89,25 @@ def scan_of_image(image: Any, dtype: VoxelType) -> Scan:
     )
 
 
+@contextmanager
+def _image(path: Path, header: NiftiHeader) -> Iterator[tuple[gzip.GzipFile | BufferedReader, Any]]:
+    """The open file and its nibabel image; any error names the file."""
+    container: Any = nib.Nifti2Image if header.is_second else nib.Nifti1Image
+    try:
+        with _opened(path) as file:
+            yield file, container.from_stream(file)
+    except InputError:
+        raise
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"{path} is damaged: it cannot be decompressed ({error}). Download or copy it again"
+        ) from error
+    except Exception as error:  # nibabel raises many types on damaged files
+        raise InputError(
+            f"{path} cannot be read as an image: {error}. Download or copy it again"
+        ) from error
+
+
 def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
@@ -94,13 +116,13 @@ def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
 
 def _affine(path: Path, image: Any) -> Float[np.ndarray, "4 4"]:
     affine = np.array(image.affine, dtype=np.float64)
-    known = isinstance(image.header, nib.Nifti1Header)  # NIfTI-2's is one, too
+    known = isinstance(image.header, nib.Nifti1Header)  # also the class of NIfTI-2 headers
     unit = image.header.get_xyzt_units()[0] if known else "mm"
     affine[:3] *= MM_PER_UNIT[unit]
     refuse_unplaceable(path, affine)
     if MM_PER_UNIT[unit] != 1 and max(spacing_of(affine)) > MAX_CONVERTED_MM:
         raise InputError(
-            f"{path}: voxels of {spacing_of(image.affine)[::-1]} {unit} cannot be right: set the "
+            f"{path}: voxels of {spacing_of(image.affine)[::-1]} {unit} are implausible: set the "
             "unit in the header to mm"
         )
     return affine
@@ -108,8 +130,7 @@ def _affine(path: Path, image: Any) -> Float[np.ndarray, "4 4"]:
 
 def _voxels(path: Path, image: Any, dtype: VoxelType) -> Num[np.ndarray, "z y x"]:
     shape = image.shape
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
-        raise InputError(f"{path} has shape {shape}: expected three dimensions (x, y, z)")
+    _check_dimensions(path, shape)
     columns, rows, depth = shape[:3]
     voxels = np.empty((depth, rows, columns), dtype=dtype)
     step = max(1, SLAB_BYTES // (columns * rows * image.get_data_dtype().itemsize))
@@ -120,11 +141,16 @@ def _voxels(path: Path, image: Any, dtype: VoxelType) -> Num[np.ndarray, "z y x"
     return voxels
 
 
+def _check_dimensions(path: Path, shape: tuple[int, ...]) -> None:
+    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
+        raise InputError(f"{path} has shape {shape}: expected three dimensions (x, y, z)")
+
+
 def _check_rest(path: Path, file: gzip.GzipFile | BufferedReader, end: int) -> None:
-    """Read on to the checksum of a compressed file, which nibabel stops short of."""
+    """Read on to the end, so that gzip checks its checksum; nibabel stops after the voxels."""
     file.seek(end)
     if len(file.read(MAX_TRAILING + 1)) > MAX_TRAILING:
         raise InputError(
-            f"{path} goes on for more than {MAX_TRAILING:,} bytes after the voxels that its header "
-            "claims: the file is damaged or hostile"
+            f"{path} has more than {MAX_TRAILING:,} bytes after the voxels that its header claims: "
+            "the file is damaged or hostile"
         )

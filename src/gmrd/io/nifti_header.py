@@ -1,4 +1,4 @@
-"""Whether the header of a NIfTI file can be believed, before a library allocates what it claims."""
+"""Checks of a NIfTI header, before a library allocates the memory that it claims."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gmrd.errors import InputError
 from gmrd.io.formats import GZIP, MAX_DEFLATION, check_size, head
 
 BYTES_OF_TYPE = {2: 1, 4: 2, 8: 4, 16: 4, 64: 8, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8}
-"""NIfTI codes of the real number types, and their bytes."""
+"""Bytes per voxel of NIfTI's real data types, by code."""
 
 MAX_OFFSET = 16 * 1024**2
-"""Where voxels begin at the latest; before them lie the header and its extensions."""
+"""Largest byte offset of the voxels; the header and its extensions come before."""
 
 MAX_TRAILING = 1024**2
 """Bytes that may follow the voxels."""
 
 SECOND = (struct.pack("<i", 540), struct.pack(">i", 540))
-"""How NIfTI-2 begins."""
+"""First bytes of a NIfTI-2 file."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class NiftiHeader:
 
     Attributes:
         offset: byte at which the voxels begin.
-        type_code: NIfTI's code of the stored numbers.
+        type_code: NIfTI's code of the voxels' data type.
         is_second: whether it is a NIfTI-2 header.
     """
 
@@ -44,7 +44,7 @@ class NiftiHeader:
 
     @classmethod
     def unpack(cls, data: bytes) -> NiftiHeader:
-        """From the first 348 or 540 bytes of a file, of either byte order."""
+        """From the first 348 or 540 bytes of a file, in either byte order."""
         order = "<" if data[2:4] == b"\0\0" else ">"
         second = data[:4] in SECOND
 
@@ -66,17 +66,17 @@ class NiftiHeader:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Voxels along every axis, x first."""
+        """Voxels along each axis, x first."""
         return self.dims[: self.n_dims]
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of all voxels."""
+        """Size of the voxels in bytes."""
         return math.prod(self.shape) * BYTES_OF_TYPE[self.type_code]
 
     @property
     def end(self) -> int:
-        """Byte at which the voxels end, once the file is decompressed."""
+        """Byte at which the voxels end in the decompressed file."""
         return int(self.offset) + self.n_bytes
 
 
@@ -99,7 +99,7 @@ def check_nifti(path: Path) -> NiftiHeader:
 def _check_fields(path: Path, header: NiftiHeader) -> None:
     if header.magic not in (b"n+1\0", b"n+2\0"):
         raise InputError(
-            f"{path} is no single-file NIfTI (magic {header.magic!r}): convert it to .nii or "
+            f"{path} is not a single-file NIfTI (magic {header.magic!r}): convert it to .nii or "
             ".nii.gz"
         )
     if not 1 <= header.n_dims <= 7:
@@ -108,12 +108,12 @@ def _check_fields(path: Path, header: NiftiHeader) -> None:
         )
     if header.type_code not in BYTES_OF_TYPE:
         raise InputError(
-            f"{path} stores voxels of NIfTI type {header.type_code}, which are no plain numbers "
-            "(colour or complex?): give a grey-scale volume"
+            f"{path} stores voxels of NIfTI type {header.type_code}, which is not a real number "
+            "type (colour or complex?): give a greyscale volume"
         )
     if header.sform_code <= 0 and not all(math.isfinite(p) and p for p in header.pixdim):
         raise InputError(
-            f"{path}: the header gives voxels of {header.pixdim} and no sform: repair the header"
+            f"{path}: the header gives voxels of {header.pixdim} and no sform: fix the header"
         )
 
 
@@ -124,10 +124,10 @@ def _check_extent(path: Path, header: NiftiHeader) -> None:
     if not 0 <= header.offset <= held or held < header.n_bytes:
         raise InputError(
             f"{path}: the header claims {header.n_bytes:,} bytes of voxels from byte "
-            f"{header.offset:g}, more than the file can hold: it is cut off or damaged"
+            f"{header.offset:g}, more than the file can hold: it is truncated or damaged"
         )
     if header.offset > MAX_OFFSET:
         raise InputError(
-            f"{path}: the header puts the voxels at byte {header.offset:g}, behind more than "
+            f"{path}: the header puts the voxels at byte {header.offset:g}, after more than "
             f"{MAX_OFFSET:,} bytes of extensions: the file is damaged or hostile"
         )

@@ -1,4 +1,4 @@
-"""The one writer of NIfTI files."""
+"""The only writer of NIfTI files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jaxtyping import Float, Shaped
 from gmrd.errors import InputError
 from gmrd.io.affine import is_sheared
 from gmrd.io.atomic import replacing
-from gmrd.io.names import NIFTI_ENDINGS
+from gmrd.io.names import NIFTI_EXTENSIONS
 
 FREE_TEXT = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
-"""Fields that may hold a patient's name, so they are emptied; NIfTI-2 lacks the first two."""
+"""Fields that may hold a patient's name and are cleared; NIfTI-2 lacks the first two."""
 
 
 def write_nifti(
@@ -27,25 +27,25 @@ def write_nifti(
     stored_shape: tuple[int, ...] | None = None,
     description: str = "",
 ) -> Path:
-    """Write a (z, y, x) array as NIfTI; readers never see half a file.
+    """Write a (z, y, x) array as NIfTI, atomically.
 
-    Without a header, qform and sform are both set to the affine, code 1, so that every viewer
-    places the volume alike; a sheared affine, which a qform cannot hold, is the sform alone.
+    Without a header, qform and sform are both set to the affine, with code 1, so that all viewers
+    agree. A qform cannot represent a sheared affine: then only the sform is set.
 
     Args:
         path: where to write, ending in ``.nii`` or ``.nii.gz``.
         array: booleans are stored as uint8, int64 as int32.
         affine: voxel (x, y, z) to world millimetres.
-        header: that of the NIfTI file whose place is kept exactly: its qform, sform, their codes
-            and its units are passed on, its free text and extensions are not.
+        header: of the NIfTI file whose placement is kept exactly: qform, sform, their codes and
+            the units are copied; free text and extensions are not.
         stored_shape: the file's shape if it differs from (x, y, z), such as (x, y, z, 1).
-        description: goes into the header, which has room for 79 characters.
+        description: for the header, at most 79 characters.
 
     Raises:
-        InputError: another ending, or the file cannot be written.
+        InputError: the path has another extension, or the file cannot be written.
     """
-    if not path.name.lower().endswith(NIFTI_ENDINGS):
-        raise InputError(f"{path} is no name of a NIfTI file: let it end in .nii or .nii.gz")
+    if not path.name.lower().endswith(NIFTI_EXTENSIONS):
+        raise InputError(f"{path} is not a NIfTI file name: it must end in .nii or .nii.gz")
     stored = _storable(path, array).transpose(2, 1, 0)
     if stored_shape is not None:
         stored = np.ascontiguousarray(stored).reshape(stored_shape)
@@ -57,7 +57,7 @@ def write_nifti(
 
 
 def _storable(path: Path, array: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "z y x"]:
-    """The array in a type that every reader of NIfTI knows."""
+    """The array in a type that every NIfTI reader supports."""
     if array.dtype == bool:
         return array.astype(np.uint8)
     if array.dtype != np.int64:
@@ -88,5 +88,5 @@ def _placed_as(original: Any, stored: Shaped[np.ndarray, "..."]) -> Any:
     # Extensions may hold a DICOM header, and with it the patient's name.
     header.extensions.clear()
     container = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    # nibabel leaves qform and sform alone when they already say what the affine says.
+    # Without an affine, nibabel keeps the header's qform and sform.
     return container(stored, None, header)

@@ -1,4 +1,4 @@
-"""A volume's array seen in another orientation: axes permuted and flipped, no value changed."""
+"""Reorienting a volume's array: axes permuted and flipped, values unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Num, Shaped
 from gmrd.io.affine import spacing_of
 
 UPRIGHT = "LPS"
-"""How pictures show a scan: slices from below, the patient's front on top."""
+"""Orientation of pictures: slices seen from below, anterior at the top."""
 
 
 def reorient(
@@ -20,7 +20,7 @@ def reorient(
     Args:
         volume: the array.
         affine: nibabel's, of the (x, y, z) array.
-        orientation: the codes wanted.
+        orientation: the target codes.
     """
     return turned(volume, _turn(affine, orientation))
 
@@ -28,7 +28,7 @@ def reorient(
 def restore(
     volume: Shaped[np.ndarray, "zo yo xo"], affine: Float[np.ndarray, "4 4"], orientation: str
 ) -> Shaped[np.ndarray, "z y x"]:
-    """Undo :func:`reorient`: the array on the voxels of the volume that the affine is of."""
+    """Undo :func:`reorient`: the array back in the orientation of ``affine``."""
     start = nib.orientations.axcodes2ornt(orientation)
     back = nib.orientations.ornt_transform(start, nib.io_orientation(affine))
     return turned(volume, np.asarray(back))
@@ -37,7 +37,7 @@ def restore(
 def reoriented_spacing(
     affine: Float[np.ndarray, "4 4"], orientation: str
 ) -> tuple[float, float, float]:
-    """Voxel size (z, y, x) in mm once the array is reoriented."""
+    """Voxel size (z, y, x) in mm of the reoriented array."""
     turn = _turn(affine, orientation)
     return spacing_of(affine @ nib.orientations.inv_ornt_aff(turn, (1, 1, 1)))
 
@@ -45,7 +45,7 @@ def reoriented_spacing(
 def turned(
     volume: Shaped[np.ndarray, "z y x"], turn: Num[np.ndarray, "3 2"]
 ) -> Shaped[np.ndarray, "zo yo xo"]:
-    """The array under one of nibabel's orientation transforms of the (x, y, z) array."""
+    """Apply one of nibabel's orientation transforms, which are for (x, y, z) arrays."""
     moved = nib.orientations.apply_orientation(volume.transpose(2, 1, 0), turn)
     return np.asarray(moved).transpose(2, 1, 0)
 

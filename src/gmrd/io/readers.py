@@ -1,4 +1,4 @@
-"""Reading scans and labels of several formats, after the checks that keep a reader safe."""
+"""Reading scans and label maps in all formats, after checks that keep the libraries safe."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gmrd.io.agreement import refuse_other_place, refuse_other_shape
 from gmrd.io.archive import unpacked
 from gmrd.io.dicom import read_series
 from gmrd.io.formats import format_of, is_folder
-from gmrd.io.names import SCAN_ENDINGS, stem
-from gmrd.io.nifti import read_nifti
-from gmrd.io.scan import Scan
+from gmrd.io.names import SCAN_EXTENSIONS, stem
+from gmrd.io.nifti import nifti_geometry, read_nifti
+from gmrd.io.scan import Geometry, Scan
 from gmrd.io.text_volume import read_text_volume
 from gmrd.io.voxels import VoxelType
 
@@ -30,8 +30,8 @@ def read_scan(path: str | Path, *, dtype: VoxelType = np.float32) -> Scan:
         dtype: of the voxels: float32 or float64 for intensities, int32 for labels.
 
     Raises:
-        InputError: it is missing, of no known format, damaged, hostile or not one 3-D volume;
-            or a voxel is not finite, or, with int32, no whole number from 0.
+        InputError: it is missing, in no known format, damaged, hostile or not one 3-D volume; or
+            a voxel is not finite or, with int32, not a whole number from 0.
     """
     path = Path(path).expanduser()
     if is_folder(path):
@@ -42,6 +42,18 @@ def read_scan(path: str | Path, *, dtype: VoxelType = np.float32) -> Scan:
     if kind == "dicom":
         raise InputError(f"{path} is a single DICOM file: give the folder of its series")
     return read_nifti(path, dtype) if kind == "nifti" else read_text_volume(path, kind, dtype)
+
+
+def read_geometry(path: str | Path) -> Geometry:
+    """Where a scan's voxels lie: for NIfTI from the header alone, else by reading the scan.
+
+    Raises:
+        InputError: as :func:`read_scan`.
+    """
+    path = Path(path).expanduser()
+    if not is_folder(path) and format_of(path) == "nifti":
+        return nifti_geometry(path)
+    return read_scan(path).geometry
 
 
 def read_label(path: str | Path, scan: Scan) -> Int32[np.ndarray, "z y x"]:
@@ -55,7 +67,7 @@ def read_label(path: str | Path, scan: Scan) -> Int32[np.ndarray, "z y x"]:
 
 @contextmanager
 def _naming(folder: Path, path: Path) -> Iterator[None]:
-    """Have refusals name the archive, not the folder that goes with them."""
+    """Make errors name the archive instead of the temporary folder."""
     try:
         yield
     except InputError as error:
@@ -65,13 +77,15 @@ def _naming(folder: Path, path: Path) -> Iterator[None]:
 def _read_zip(path: Path, dtype: VoxelType) -> Scan:
     with unpacked(path) as folder, _naming(folder, path):
         files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-        scans = [file for file in files if file.name.lower().endswith(SCAN_ENDINGS)]
+        scans = [file for file in files if file.name.lower().endswith(SCAN_EXTENSIONS)]
         if len(scans) > 1:
-            raise InputError(f"{path} holds {len(scans)} scans: give them one by one")
+            raise InputError(f"{path} holds {len(scans)} scans: unpack it and give them separately")
         if scans:
             kind = format_of(scans[0])
             if kind in ("zip", "dicom"):
-                raise InputError(f"{path}: {scans[0].name} is not what its name says ({kind})")
+                raise InputError(
+                    f"{path}: {scans[0].name} is in fact {kind}: rename it, or give what is in it"
+                )
             scan = read_scan(scans[0], dtype=dtype)
         else:
             scan = read_series(folder, source=str(path), dtype=dtype)

@@ -1,4 +1,4 @@
-"""Organs as a DICOM RT structure set: outlines on the slices of the series that they refer to."""
+"""Organs as a DICOM RT structure set: contours on the slices of the referenced series."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def write_rtstruct(
     names: Mapping[int, str],
     colours: Colours,
 ) -> Path:
-    """Write every organ's outlines, halfway between voxels in and out.
+    """Write every organ's contours, halfway between inner and outer voxels.
 
-    Where an organ has a hole, its outlines are to be combined by exclusive or, and say so.
+    The contours of an organ with a hole are of type CLOSEDPLANAR_XOR.
 
     Args:
         path: where to write.
         scan: read from a DICOM series.
         labels: label map on the scan's voxels.
         names: label value to organ name.
-        colours: of the label values.
+        colours: label value to colour.
 
     Raises:
-        InputError: the scan is no DICOM series, or the series has no identifiers to refer to.
+        InputError: the scan is not a DICOM series, or the series lacks identifiers.
     """
     refuse_without_series(scan, "RT structure set")
     pydicom = required("pydicom", scan.source)
@@ -150,15 +150,15 @@ def _structure_set(
 def _outlines(
     scan: Scan, mask: Bool[np.ndarray, "z y x"]
 ) -> Iterator[tuple[int, Float[np.ndarray, "n 3"], bool]]:
-    """Slice, points in the patient's mm, and whether it is the rim of a hole; by slice."""
+    """Slice, points in patient coordinates (mm) and whether it bounds a hole, slice by slice."""
     affine = LPS_TO_RAS @ scan.affine
     for z in np.flatnonzero(mask.any(axis=(1, 2))):
-        for rim in find_contours(np.pad(mask[z], 1).astype(np.float32), 0.5):
-            rows, columns = rim[:-1].T - 1  # the last point is the first again
+        for contour in find_contours(np.pad(mask[z], 1).astype(np.float32), 0.5):
+            rows, columns = contour[:-1].T - 1  # the last point repeats the first
             points = np.stack([columns, rows, np.full(len(rows), z), np.ones(len(rows))])
             yield int(z), (affine @ points)[:3].T, _winding(rows, columns) < 0
 
 
 def _winding(rows: Float[np.ndarray, " n"], columns: Float[np.ndarray, " n"]) -> float:
-    """Twice the area within, negative around a hole: the mask lies on one side of all rims."""
+    """Twice the enclosed area, negative for a hole: the mask is always on the same side."""
     return float(np.dot(columns, np.roll(rows, -1)) - np.dot(rows, np.roll(columns, -1)))

@@ -1,4 +1,4 @@
-"""Organs as 3D Slicer's segmentation: a NRRD file with names and colours (``.seg.nrrd``)."""
+"""Organs as a 3D Slicer segmentation: NRRD with names and colours (``.seg.nrrd``)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_seg_nrrd(
     names: Mapping[int, str],
     colours: Mapping[int, tuple[float, float, float]],
 ) -> Path:
-    """Write a label map in the scan's geometry; label values stay as they are.
+    """Write a label map in the scan's geometry; label values are kept.
 
     Args:
         path: where to write.

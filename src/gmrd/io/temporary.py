@@ -1,4 +1,4 @@
-"""Temporary folders that only their owner can read, and that go however their process ends."""
+"""Private temporary folders that are cleaned up even after their process was killed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from filelock import FileLock, Timeout
 PREFIX = "gmrd-"
 
 ALIVE = ".alive"
-"""File in a folder that its process holds locked; the system unlocks it when the process ends."""
+"""File that the process keeps locked; the system releases the lock when the process ends."""
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is removed at the end; those that killed processes left are removed first."""
+    """A folder that is removed at the end; leftovers of killed processes are removed first."""
     remove_leftovers()
     with (
         tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name,
@@ -30,10 +30,10 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def remove_leftovers() -> None:
-    """Remove the folders below the system's temporary folder whose process has ended."""
+    """Remove temporary folders whose process has ended."""
     for mark in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{ALIVE}"):
         try:
             with FileLock(mark, timeout=0):
                 shutil.rmtree(mark.parent, ignore_errors=True)
-        except (Timeout, OSError):  # in use, or somebody else's
+        except (Timeout, OSError):  # in use, or owned by someone else
             continue

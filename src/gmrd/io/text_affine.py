@@ -1,4 +1,4 @@
-"""Where the fields of a NRRD or MetaImage header place the volume."""
+"""The affine from the fields of a NRRD or MetaImage header."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Fields = Mapping[str, str]
 
 SPACES = {"right-anterior-superior": "RAS", "left-anterior-superior": "LAS",
           "left-posterior-superior": "LPS"}  # fmt: skip
-"""Directions in which NRRD's world axes grow."""
+"""NRRD's names of world axis directions."""
 
 VECTOR = re.compile(r"\(([^()]*)\)")
 
 OFFSETS = ("offset", "position", "origin")
 MATRICES = ("transformmatrix", "rotation", "orientation")
 SIZES = ("elementspacing", "elementsize")
-"""MetaImage's names of one thing each; the first that is there counts."""
+"""MetaImage's synonyms of offset, direction matrix and voxel size; the first present is used."""
 
 
 def text_affine(path: Path, kind: TextFormat, fields: Fields) -> Affine:
     """Voxel (x, y, z) to world millimetres, right-anterior-superior.
 
     Raises:
-        InputError: there is no voxel size, or what is there places no volume.
+        InputError: the voxel size is missing, or the affine is refused.
     """
     affine = _nrrd(path, fields) if kind == "nrrd" else _metaimage(path, fields)
     refuse_unplaceable(path, affine)
@@ -45,7 +45,7 @@ def _metaimage(path: Path, fields: Fields) -> Affine:
         return _numbers(path, name, fields.get(name, default), n)
 
     affine = np.eye(4)
-    # One row of the matrix is the direction of one axis.
+    # Each row of the matrix is the direction of an axis.
     affine[:3, :3] = numbers(MATRICES, 9, "1 0 0 0 1 0 0 0 1").reshape(3, 3).T
     affine[:3, :3] *= _sizes(path, numbers(SIZES, 3, ""))
     affine[:3, 3] = numbers(OFFSETS, 3, "0 0 0")
@@ -67,7 +67,7 @@ def _nrrd(path: Path, fields: Fields) -> Affine:
 
 
 def _signs(path: Path, fields: Fields) -> list[float]:
-    """Of the world's axes, to make them right-anterior-superior; without a space, it is LPS."""
+    """Signs that turn the world axes to RAS; without a space field they are LPS."""
     name = fields.get("space", "LPS")
     codes = SPACES.get(name.lower(), name.upper())
     if codes not in SPACES.values():
@@ -77,7 +77,7 @@ def _signs(path: Path, fields: Fields) -> list[float]:
 
 def _sizes(path: Path, sizes: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     if sizes.min() <= 0:
-        raise InputError(f"{path} gives voxels of {sizes.tolist()} mm: sizes are above 0")
+        raise InputError(f"{path} gives voxels of {sizes.tolist()} mm: sizes must be above 0")
     return sizes
 
 
@@ -88,7 +88,7 @@ def _numbers(path: Path, name: str, text: str, n: int) -> Float[np.ndarray, " n"
         values = np.zeros(0)
     if len(values) != n or not np.isfinite(values).all():
         raise InputError(
-            f"{path}: {name} is {text[:80]!r}, where {n} finite numbers are expected: without a "
-            "place the volume has no size. Write the file anew"
+            f"{path}: {name} is {text[:80]!r}: expected {n} finite numbers, which the volume's "
+            "geometry needs. Write the file again"
         )
     return values

@@ -1,7 +1,7 @@
-"""The header of a NRRD or MetaImage file, read by a grammar that leaves nothing to chance.
+"""The header of a NRRD or MetaImage file, parsed strictly.
 
-Both formats are wider than what is read here: one grey 3-D volume, behind its own header, with a
-voxel size. Anything else is refused before memory is taken.
+Only a subset of both formats is read: one greyscale 3-D volume with a voxel size, in the same file
+as its header. Anything else is refused before memory is allocated.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from gmrd.io.formats import MAX_DEFLATION, check_size, head
 TextFormat = Literal["nrrd", "metaimage"]
 
 MAX_TEXT_HEADER = 1 << 16
-
-
 MAX_LINE = 500
-"""Bytes of a line."""
+"""In bytes."""
 
 COMMENT = "#"
 
@@ -50,25 +48,25 @@ TYPES: Mapping[TextFormat, Mapping[str, str]] = {
         "float": "f4", "double": "f8",
     },
 }  # fmt: skip
-"""Types of voxels, in lower case, as numpy's."""
+"""Voxel types (lower case) as numpy types."""
 
 REFUSED = {
     "metaimage": ("headersize", "elementdatafilelist"),
     "nrrd": ("byte skip", "byteskip", "line skip", "lineskip"),
 }
-"""Fields that say where voxels begin: they begin behind the header."""
+"""Fields that place the voxels elsewhere than right after the header."""
 
 
 @dataclass(frozen=True)
 class TextHeader:
-    """What the voxels of a file are, and the fields that place them.
+    """The voxels' type and shape, and the fields that give their geometry.
 
     Attributes:
         fields: values by name in lower case.
-        shape: voxels along every axis, x first.
+        shape: voxels along each axis, x first.
         stored: type of the voxels.
-        packed: whether they are compressed, with zlib or gzip.
-        end: byte after the header.
+        packed: whether they are compressed (zlib or gzip).
+        end: size of the header in bytes.
     """
 
     fields: Mapping[str, str]
@@ -79,12 +77,12 @@ class TextHeader:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of all voxels."""
+        """Size of the voxels in bytes."""
         return math.prod(self.shape) * self.stored.itemsize
 
 
 def read_text_header(path: Path, kind: TextFormat) -> TextHeader:
-    """Read a header, and refuse one that asks for too much memory or names another file.
+    """Read a header; refuse one that claims too much memory or points to another file.
 
     Raises:
         InputError: the message says what the header claims.
@@ -101,7 +99,7 @@ def read_text_header(path: Path, kind: TextFormat) -> TextHeader:
         )
     for name in REFUSED[kind]:
         if name in fields:
-            raise InputError(f"{path} sets {name}, which is not followed: write the file anew")
+            raise InputError(f"{path} sets {name}, which is not supported: write the file again")
     x, y, z = shape
     header = TextHeader(
         fields, (x, y, z), _type(path, kind, fields), _packed(path, kind, fields), end
@@ -110,13 +108,13 @@ def read_text_header(path: Path, kind: TextFormat) -> TextHeader:
     if held * (MAX_DEFLATION if header.packed else 1) < header.n_bytes:
         raise InputError(
             f"{path}: the header claims {header.n_bytes:,} bytes of voxels, more than the file can "
-            "hold: it is cut off or damaged"
+            "hold: it is truncated or damaged"
         )
     return header
 
 
 def _fields(path: Path, kind: TextFormat) -> tuple[dict[str, str], int]:
-    """The fields of a header by name in lower case, and the byte after it."""
+    """The header's fields by name in lower case, and its size in bytes."""
     end, fields = 0, dict[str, str]()
     for raw in head(path, MAX_TEXT_HEADER).split(b"\n"):
         end += len(raw) + 1
@@ -130,8 +128,8 @@ def _fields(path: Path, kind: TextFormat) -> tuple[dict[str, str], int]:
         strange = not name or (kind == "metaimage" and not re.fullmatch(r"[^\s:]+", name))
         if len(raw) > MAX_LINE or not separator or strange or name in fields:
             raise InputError(
-                f"{path}: the header line {line[:60]!r} is no field, too long, or there twice: the "
-                "file is damaged"
+                f"{path}: the header line {line[:60]!r} is not a field, too long or a duplicate: "
+                "the file is damaged"
             )
         fields[name] = value.strip()
         if name == "elementdatafile":
@@ -145,7 +143,7 @@ def _refuse_elsewhere(path: Path, kind: TextFormat, fields: Mapping[str, str]) -
         elsewhere = fields.get("elementdatafile", "nothing")
     if elsewhere is not None:
         raise InputError(
-            f"{path} points to its voxels in another file ({elsewhere}), which is not followed: "
+            f"{path} keeps its voxels in another file ({elsewhere}), which is not supported: "
             "write header and voxels to one file (.nrrd or .mha)"
         )
 
@@ -155,7 +153,7 @@ def _type(path: Path, kind: TextFormat, fields: Mapping[str, str]) -> np.dtype[A
     if name.lower() not in TYPES[kind]:
         raise InputError(f"{path} stores voxels of type {name[:40]!r}: expected plain numbers")
     if fields.get("elementnumberofchannels", "1") != "1":
-        raise InputError(f"{path} has several channels: give a grey-scale volume")
+        raise InputError(f"{path} has several channels: give a greyscale volume")
     stored = np.dtype(TYPES[kind][name.lower()])
     if kind == "nrrd":
         order = fields.get("endian", "little" if stored.itemsize == 1 else "").lower()
@@ -170,10 +168,10 @@ def _packed(path: Path, kind: TextFormat, fields: Mapping[str, str]) -> bool:
     if kind == "nrrd":
         encoding = fields.get("encoding", "").lower()
         if encoding not in ("raw", "gzip", "gz"):
-            raise InputError(f"{path} is encoded as {encoding[:20]!r}: write it raw or with gzip")
+            raise InputError(f"{path} is encoded as {encoding[:20]!r}: write it as raw or gzip")
         return encoding != "raw"
     if not _is_true(fields.get("binarydata", "true")):
-        raise InputError(f"{path} holds its voxels as text: write it with BinaryData = True")
+        raise InputError(f"{path} stores its voxels as text: write it with BinaryData = True")
     return _is_true(fields.get("compresseddata", "false"))
 
 

@@ -1,4 +1,4 @@
-"""Reading a NRRD or MetaImage file; no more is unpacked than its header says."""
+"""Reading a NRRD or MetaImage file, decompressing no more than its header claims."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gmrd.io.text_affine import text_affine
 from gmrd.io.text_header import TextFormat, read_text_header
 from gmrd.io.voxels import VoxelType, as_voxels
 
-EITHER = 47
-"""zlib's way to say: with the frame of zlib or of gzip, whichever is there."""
+ZLIB_OR_GZIP = 47
+"""zlib's ``wbits`` for detecting a zlib or gzip header."""
 
 PIECE = 1 << 20
-"""Bytes that are read at a time."""
+"""Bytes read at a time."""
 
 
 def read_text_volume(path: Path, kind: TextFormat, dtype: VoxelType) -> Scan:
     """Read a NRRD or MetaImage file.
 
     Raises:
-        InputError: the file is damaged or hostile, not one 3-D volume, or lies nowhere.
+        InputError: the file is damaged or hostile, not one 3-D volume, or its affine is refused.
     """
     header = read_text_header(path, kind)
     affine = text_affine(path, kind, header.fields)
@@ -45,8 +45,8 @@ def _plain(path: Path, file: BinaryIO, n: int) -> bytes:
 
 
 def _unpacked(path: Path, file: BinaryIO, n: int) -> bytearray:
-    """The first ``n`` bytes within, after a look at the checksum that follows the last."""
-    stream, data, most = zlib.decompressobj(EITHER), bytearray(), n + MAX_TRAILING
+    """The first ``n`` decompressed bytes, once the stream's checksum has been verified."""
+    stream, data, most = zlib.decompressobj(ZLIB_OR_GZIP), bytearray(), n + MAX_TRAILING
     try:
         while not stream.eof and (packed := stream.unconsumed_tail or file.read(PIECE)):
             data += stream.decompress(packed, most + 1 - len(data))
@@ -56,13 +56,13 @@ def _unpacked(path: Path, file: BinaryIO, n: int) -> bytearray:
             f"{path} is damaged: it cannot be decompressed ({error}). Download or copy it again"
         ) from error
     if not stream.eof or len(data) < n:
-        raise InputError(f"{path} is cut off within its voxels. Download or copy it again")
+        raise InputError(f"{path} is truncated within its voxels. Download or copy it again")
     return data
 
 
 def _refuse_more(path: Path, n: int) -> None:
     if n > MAX_TRAILING:
         raise InputError(
-            f"{path} goes on for more than {MAX_TRAILING:,} bytes after the voxels that its header "
-            "claims: the file is damaged or hostile"
+            f"{path} has more than {MAX_TRAILING:,} bytes after the voxels that its header claims: "
+            "the file is damaged or hostile"
         )

@@ -1,4 +1,4 @@
-"""What voxel values may be: finite intensities, or whole labels from 0."""
+"""Valid voxel values: finite intensities, or whole label values from 0."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ def as_voxels(
     """Stored values as intensities or labels.
 
     Raises:
-        InputError: an intensity is NaN, infinite or beyond the type; or see :func:`as_integers`.
+        InputError: an intensity is NaN, infinite or overflows the type; for labels see
+            :func:`as_integers`.
     """
     if dtype is np.int32:
         return as_integers(source, array)
-    with np.errstate(over="ignore"):  # what overflows is infinite, and refused
+    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused
         values = array.astype(dtype, copy=False)
     bad = np.count_nonzero(~np.isfinite(values)) if array.dtype.kind == "f" else 0
     if bad:
-        raise InputError(f"{source} holds {bad} voxels that are NaN or infinite: repair the file")
+        raise InputError(f"{source} holds {bad} voxels that are NaN or infinite: fix the file")
     return values
 
 
@@ -53,6 +54,6 @@ def as_integers(
         value = array[odd][0]
         raise InputError(
             f"{source} holds the value {value:g}, but labels are whole numbers from 0 to "
-            f"{MAX_LABEL}: resample labels to the nearest voxel, not by interpolation"
+            f"{MAX_LABEL}: resample label maps with nearest-neighbour interpolation"
         )
     return np.asarray(rounded, dtype=np.int32)

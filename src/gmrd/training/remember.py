@@ -1,4 +1,4 @@
-"""What a training records of itself in its checkpoints."""
+"""Recording a training's settings in its checkpoints."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import nibabel as nib
 from omegaconf import DictConfig, OmegaConf
 
 from gmrd.checkpoint.record import Plain, TrainingRecord
 from gmrd.data.datamodule import EpisodeDataModule
-from gmrd.data.scan_record import geometry_of
+from gmrd.io.readers import read_geometry
 from gmrd.module import GMRDModule
 from gmrd.nn.pretrained import RANDOM
 
@@ -18,24 +19,24 @@ TRAINER = (
     "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision",
     "overfit_batches", "sync_batchnorm",
 )  # fmt: skip
-"""Settings of the trainer that decide what is learned."""
+"""Trainer settings that affect the result."""
 
 OWN_ENTRY = frozenset({"fold", "setting", "group", "seed"})
-"""Settings that the record has an entry of its own for."""
+"""Settings with their own entry in the record."""
 
 ELSEWHERE = frozenset(
     {"root", "cache_dir", "how_to_get", "num_workers", "check_geometry", "n_validation_episodes"}
 )
-"""Settings that differ between machines, or change nothing of what is learned."""
+"""Settings that differ between machines or do not affect the result."""
 
 
 def remember(cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule) -> None:
-    """Record in the module's checkpoints how it is trained.
+    """Record how the module is trained, for its checkpoints.
 
     Args:
         cfg: the resolved configuration of the training.
         module: gets the record among its hyper-parameters.
-        datamodule: what it is trained on.
+        datamodule: the training data.
     """
     record = _record(cfg, module, datamodule)
     module.hparams["scans"] = {} if record is None else record.to_plain()
@@ -48,7 +49,8 @@ def _record(
     cases = split.train_cases
     if not cases:
         return None
-    orientation, spacing, slice_shape = geometry_of(cases[0].image)
+    geometry = read_geometry(cases[0].image)
+    z, y, x = (round(size, 6) for size in geometry.spacing)
     preparation = split.data.preparation
     window = preparation.window if preparation else None
     percentile = preparation.clip_percentile if preparation else None
@@ -56,9 +58,9 @@ def _record(
     pretrained = cfg.model.network.get("pretrained")
     return TrainingRecord(
         name=split.name,
-        orientation=orientation,
-        spacing=spacing,
-        slice_shape=slice_shape,
+        orientation="".join(nib.aff2axcodes(geometry.affine)),
+        spacing=(z, y, x),
+        slice_shape=geometry.shape[1:],
         window=None if window is None else (float(window[0]), float(window[1])),
         clip_percentile=None if percentile is None else float(percentile),
         cases=tuple(case.case_id for case in cases),
@@ -76,7 +78,7 @@ def _record(
 
 
 def deciding(cfg: DictConfig) -> dict[str, Plain]:
-    """All settings that decide what is learned, by their key; those of one's place left out."""
+    """All settings that affect the result, by key, without those of the machine."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     chosen = {
         "data": plain["data"],
@@ -92,7 +94,7 @@ def deciding(cfg: DictConfig) -> dict[str, Plain]:
 
 
 def _text(settings: Mapping[str, Any] | None) -> str | None:
-    """Settings in one text, so that a callback that is missing differs from any other."""
+    """Settings as one text, so that a missing callback differs from a present one."""
     return None if not settings else ", ".join(f"{k}={v}" for k, v in settings.items())
 
 

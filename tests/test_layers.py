@@ -51,13 +51,23 @@ def imports(file: Path) -> Iterator[str]:
 def test_a_layer_imports_nothing_above_it(layer: str) -> None:
     place = SOURCE / layer
     files = [place] if place.is_file() else sorted(place.rglob("*.py"))
-    assert files, f"{place} has gone: mend this table"
+    assert files, f"{place} is gone: update this table"
     wrong = [
         f"{file.relative_to(SOURCE)} imports {name}"
         for file in files
         for name in imports(file)
         for banned in FORBIDDEN[layer]
         if name == banned.rstrip(".") or name.startswith(banned.rstrip(".") + ".")
+    ]
+    assert not wrong
+
+
+def test_helpers_are_not_imported_from_test_modules() -> None:
+    wrong = [
+        f"{file.name} imports {name}"
+        for file in sorted(Path(__file__).parent.rglob("*.py"))
+        for name in imports(file)
+        if name.rsplit(".", 1)[-1].startswith("test_")
     ]
     assert not wrong
 

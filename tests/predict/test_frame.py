@@ -7,9 +7,7 @@ import pytest
 
 from gmrd.io.scan import Scan
 from gmrd.predict.frame import Frame
-from helpers.scans import affine, ball
-
-from .test_geometry import reoriented
+from helpers.scans import affine, ball, reoriented
 
 
 def rotated(degrees: float) -> np.ndarray:
@@ -25,7 +23,7 @@ def test_three_degrees_permute_nothing(degrees: tuple[float, float]) -> None:
     image, _ = ball(1)
     support, query = (Scan("a", image, rotated(angle)) for angle in degrees)
     frame = Frame.of(support)
-    laid, other = frame.lay(support)[0].ranks, frame.lay(query)[0].ranks
+    laid, other = frame.resample(support)[0].ranks, frame.resample(query)[0].ranks
     np.testing.assert_allclose(laid, other, atol=0.02)
 
 
@@ -35,8 +33,8 @@ def test_a_mirrored_or_permuted_file_is_laid_back(orientation: str) -> None:
     support = Scan("a", image, affine())
     query = reoriented(support, orientation)
     frame = Frame.of(support)
-    laid, grid = frame.lay(query)
-    np.testing.assert_allclose(laid.ranks, frame.lay(support)[0].ranks, atol=1e-6)
+    laid, grid = frame.resample(query)
+    np.testing.assert_allclose(laid.ranks, frame.resample(support)[0].ranks, atol=1e-6)
     assert grid.scan(laid.ranks).shape == query.image.shape
 
 
@@ -45,14 +43,14 @@ def test_the_support_sets_the_pixel() -> None:
     frame = Frame.of(Scan("a", image, affine((8.0, 2.5, 2.5))))
     assert frame.pixel == pytest.approx(1.25)
     coarse = Scan("b", image[:, ::2, ::2], affine((8.0, 5.0, 5.0)))
-    laid, _ = frame.lay(coarse)
+    laid, _ = frame.resample(coarse)
     assert laid.spacing == pytest.approx((8.0, 1.25, 1.25))
     assert laid.ranks.shape == (6, 256, 256)
 
 
 def test_thin_slices_are_averaged() -> None:
     image, _ = ball(1, shape=(40, 32, 32))
-    laid, grid = Frame.of(Scan("a", image, affine((1.0, 2.0, 2.0)))).lay(
+    laid, grid = Frame.of(Scan("a", image, affine((1.0, 2.0, 2.0)))).resample(
         Scan("a", image, affine((1.0, 2.0, 2.0)))
     )
     assert laid.spacing[0] == pytest.approx(4.0)

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import itertools
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from gmrd.io.scan import Scan
 from gmrd.predict.geometry import Axis, Grid, TrainingGeometry
-from helpers.scans import affine, ball
+from helpers.scans import affine, ball, reoriented
 
 ORIENTATIONS = ["RAS", "LPS", "SPL", "AIR", "PSL"]
 
@@ -17,16 +16,6 @@ def scan_of(orientation: str, spacing: tuple[float, float, float], seed: int = 1
     """A ball scan whose array runs along other axes; the patient stays where it is."""
     image, _ = ball(seed)
     return reoriented(Scan("ball", image, affine(spacing)), orientation)
-
-
-def reoriented(scan: Scan, orientation: str) -> Scan:
-    file = nib.Nifti1Image(scan.image.transpose(2, 1, 0), scan.affine)
-    turn = nib.orientations.ornt_transform(
-        nib.io_orientation(scan.affine), nib.orientations.axcodes2ornt(orientation)
-    )
-    turned = file.as_reoriented(turn)
-    array = np.ascontiguousarray(np.asarray(turned.dataobj).transpose(2, 1, 0))
-    return Scan(scan.name, array, np.asarray(turned.affine))
 
 
 def test_a_scan_of_the_trainings_geometry_is_left_as_it_is() -> None:

@@ -43,16 +43,16 @@ def test_what_gmrd_wrote_is_no_scan_wherever_it_lies(folder: Path) -> None:
 
 
 def test_a_folder_of_supports_alone_is_refused(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"p1 holds no scan beside supports and results"):
+    with pytest.raises(InputError, match=r"p1 holds no scans besides supports and results"):
         find_queries(folder / "p1", exclude=[folder / "p1/scan.nii.gz"])
-    with pytest.raises(InputError, match=r"query=.*absent: there is no such"):
+    with pytest.raises(InputError, match=r"query=.*absent does not exist"):
         find_queries([folder / "c.nii", folder / "absent"])
 
 
 def test_a_folder_of_dicom_series_is_one_scan_a_series(folder: Path) -> None:
     pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
     pytest.importorskip("SimpleITK", reason="DICOM: install gmrd[dicom]")
-    from ..io.test_readers import as_dicom
+    from helpers.series import as_dicom
 
     (folder / "p3").mkdir()
     for name in ("1.2.3", "1.2.4"):

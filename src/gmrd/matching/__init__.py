@@ -1,1 +1,1 @@
-"""Two scans without training: their features, aligned in space and matched position by position."""
+"""Training-free segmentation: pretrained features of two scans, aligned and densely matched."""

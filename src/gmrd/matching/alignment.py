@@ -1,10 +1,10 @@
-"""Where a query lies along a support, found from features: start, affine, smooth field.
+"""Aligning a query with a support by features: initialisation, affine map, displacement field.
 
-The start comes from the body's outline and from slices that resemble each other; several are
-tried. Each round then matches every position with all of the support's, as in coherent point
-drift (Myronenko and Song, 2010): a position's expected counterpart is the mean of the support's
-positions weighted by :func:`~gmrd.matching.kernel.resemblance` under the alignment so far, and
-counts by its cycle consistency (whether its counterparts lead back to it) and its sharpness.
+Several initial alignments, from the body's outline and from similar slices, are tried. Each round
+then matches every position with all positions of the support, as in coherent point drift
+(Myronenko and Song, 2010): a position's expected counterpart is the mean of the support's
+positions, weighted by :func:`~gmrd.matching.kernel.resemblance` under the current alignment. In
+the fit, it is weighted by its cycle consistency and its sharpness.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from gmrd.matching.kernel import extended, resemblance, weighted_sums
 from gmrd.matching.tokens import TokenGrid
 
 SCALES = np.geomspace(0.85, 1.18, 5)
-"""Of the query's height against the support's, that a start may have."""
+"""Scales along z, from the query to the support, that are tried as initial alignments."""
 STEP_MM = 4.0
 LEAST_OVERLAP = 0.3
-"""Share of the shorter scan's slices that must lie along the other."""
+"""Share of the shorter scan's slices that must overlap the other scan."""
 N_STARTS = 8
 APART_MM = 25.0
-"""Starts closer than this lead to the same end."""
+"""Initial alignments closer than this converge to the same result."""
 SHEET = 10
-"""Rows and columns of the box's features that slices are compared by."""
+"""Rows and columns of the features within the body's box by which slices are compared."""
 
-# Deviations (across, in plane) of the prior, in mm, of every round: each looks a little closer.
+# Standard deviations (across slices, in plane) of the prior in each round, in mm.
 START_ROUNDS = ((35.0, 50.0), (30.0, 45.0), (25.0, 40.0))
 AFFINE_ROUNDS = ((30.0, 45.0), (27.0, 41.0), (24.0, 37.0))
 FIELD_ROUNDS = ((21.0, 33.0), (18.0, 29.0), (15.0, 25.0))
 CYCLE_MM = 15.0
-"""A round trip that ends so far away counts exp(-1/2)."""
+"""Standard deviation of the weight of a match by its cycle error."""
 SPREAD_MM = 30.0
-"""So does a counterpart spread so widely."""
+"""Standard deviation of the weight of a match by the spread of its counterparts."""
 FIELD_SMOOTHING = (18.0, 32.0)
-"""Deviations (across, in plane) of the field's smoothing in mm."""
+"""Standard deviations (across slices, in plane) of the field's smoothing in mm."""
 RIDGE_MM2 = 30.0
 
 Box = tuple[float, float, float, float]
@@ -51,13 +51,13 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Alignment:
-    """A map from the query's millimetres to the support's.
+    """A map from positions in the query to positions in the support, in mm.
 
     Attributes:
         matrix: affine part; (z, y, x, 1) to (z, y, x).
-        field: added to it, (slices, rows, columns, 3) in mm on a grid over the query.
-        similarity: mean log resemblance over the temperature, at most 0; higher is better.
-        consistency: share of positions whose counterparts lead back to them, 0 to 1.
+        field: displacement added to it, (slices, rows, columns, 3) in mm on a grid over the query.
+        similarity: mean log of the summed resemblances; higher is better.
+        consistency: mean cycle consistency of the positions, 0 to 1.
     """
 
     matrix: Float32[Tensor, "3 4"]
@@ -67,15 +67,15 @@ class Alignment:
 
     @property
     def reflected(self) -> bool:
-        """Whether the affine part turns left-handed axes into right-handed ones."""
+        """Whether the affine part contains a reflection."""
         return float(torch.linalg.det(self.matrix[:, :3])) < 0
 
     def of(self, grid: TokenGrid, slices: Sequence[int] | None = None) -> Float32[Tensor, "..."]:
-        """Where the support shows what the query shows in every cell of ``grid``.
+        """Positions in the support that correspond to the cells of ``grid``.
 
         Args:
             grid: cells of the query.
-            slices: which of the query's slices these are; None for all.
+            slices: the query's slices in ``grid``; None for all.
         """
         field = self.field if slices is None else self.field[list(slices)]
         size = grid.tokens.shape[1:3]
@@ -86,7 +86,7 @@ class Alignment:
 
 
 def transformed(matrix: Float32[Tensor, "3 4"], positions: Float32[Tensor, "*n 3"]) -> Tensor:
-    """The affine map of positions in mm."""
+    """Apply an affine map to positions in mm."""
     return positions @ matrix[:, :3].T + matrix[:, 3]
 
 
@@ -94,7 +94,7 @@ def align(query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box
     """Align two scans.
 
     Args:
-        query: coarse tokens, a cell every 8 pixels.
+        query: coarse tokens, one cell per 8 pixels.
         support: likewise.
         query_box: edges (top, bottom, left, right) of the body in mm.
         support_box: likewise.
@@ -110,10 +110,10 @@ def align(query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box
 def likeness(
     query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box, alignment: Alignment
 ) -> float:
-    """Similarity of two scans, body laid on body in plane and across as an alignment says.
+    """Similarity of two scans, aligned by their body boxes in plane and as given across slices.
 
-    What :func:`align` takes, and an alignment of the query whose heights are kept. To compare a
-    support with its mirror image.
+    This compares a support with its mirror image. The arguments are those of :func:`align` and an
+    alignment of the query, of which only the map along z is used.
     """
     matrix = torch.cat([alignment.matrix[:1], _plane(query_box, support_box)])
     rough = query.pooled(4), support.pooled(4)
@@ -121,12 +121,12 @@ def likeness(
 
 
 def realign(query: TokenGrid, support: TokenGrid, alignment: Alignment) -> Alignment:
-    """The closer rounds from an alignment's affine part on: affine, then the field.
+    """Refine an alignment: first its affine part, then the field.
 
     Args:
-        query: coarse tokens, a cell every 8 pixels.
+        query: coarse tokens, one cell per 8 pixels.
         support: likewise.
-        alignment: where to begin; its field is left behind.
+        alignment: initial alignment; its field is discarded.
     """
     finer = query.pooled(2), support.pooled(2)
     closer = _drift(*finer, _from(alignment.matrix, finer[0]), AFFINE_ROUNDS)
@@ -135,12 +135,12 @@ def realign(query: TokenGrid, support: TokenGrid, alignment: Alignment) -> Align
 
 @dataclass(frozen=True)
 class Correspondence:
-    """What each of the query's body cells matches in the support under an alignment.
+    """Soft matches of the query's body cells in the support.
 
     Attributes:
         counterpart: expected position in the support (mm).
-        trust: 1 where the counterpart is sharp and leads back to the cell, 0 where neither.
-        cycle: how near it leads back alone, 0 to 1.
+        trust: weight of the match by cycle consistency and sharpness, 0 to 1.
+        cycle: cycle consistency alone, 0 to 1.
         total: sum of the weights.
         weights: of every body cell of the support.
     """
@@ -155,13 +155,13 @@ class Correspondence:
 def correspond(
     query: TokenGrid, support: TokenGrid, alignment: Alignment, prior: tuple[float, float]
 ) -> Correspondence:
-    """Match all body cells of two scans softly, near the places that an alignment gives.
+    """Match all body cells of two scans softly, with a prior around their aligned positions.
 
     Args:
-        query: cells of the query; of a size that all pairs of them fit in memory.
+        query: cells of the query; few enough that all pairs fit in memory.
         support: likewise.
         alignment: of the two.
-        prior: deviations (across, in plane) in mm of matches from the aligned place.
+        prior: standard deviations (across slices, in plane) in mm.
     """
     across, in_plane = prior
     deviations = torch.tensor([across, in_plane, in_plane])
@@ -183,7 +183,7 @@ def correspond(
 def starts(
     query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box
 ) -> list[Float32[Tensor, "3 4"]]:
-    """Where to begin: box on box in plane, and the best heights across, the best one first."""
+    """Initial alignments: body box on body box in plane, and the best along z, best first."""
     plane = _plane(query_box, support_box)
     alike = (_sheets(query, query_box) @ _sheets(support, support_box).T).numpy()
     kept: list[tuple[float, float, float, float]] = []
@@ -202,7 +202,7 @@ def starts(
 
 
 def _plane(query_box: Box, support_box: Box) -> Float32[Tensor, "2 4"]:
-    """Rows y and x of the map that lays box on box."""
+    """Rows y and x of the affine map from box to box."""
     rows = torch.zeros(2, 4)
     for row, edge in enumerate((0, 2)):
         factor, shift = _onto(query_box[edge : edge + 2], support_box[edge : edge + 2])
@@ -218,7 +218,7 @@ def _onto(query: Sequence[float], support: Sequence[float]) -> tuple[float, floa
 def _heights(
     alike: Float[np.ndarray, "q s"], query: TokenGrid, support: TokenGrid
 ) -> list[tuple[float, float, float]]:
-    """(value, scale, offset) of every way to lay the query's slices along the support's."""
+    """(similarity, scale, offset) of all tried alignments along z."""
     n_query, n_support = alike.shape
     own = query.heights.numpy()
     step = _step(support)
@@ -245,7 +245,7 @@ def _step(grid: TokenGrid) -> float:
 
 
 def _sheets(grid: TokenGrid, box: Box) -> Float32[Tensor, "z d"]:
-    """Every slice's features within the box as a unit vector, less the volume's mean."""
+    """Each slice's features within the box, centred over the volume and normalised."""
     top, bottom, left, right = box
     rows, columns = grid.tokens.shape[1:3]
     along = torch.linspace(0.05, 0.95, SHEET)
@@ -270,7 +270,7 @@ def _drift(
     *,
     smooth_field: bool = False,
 ) -> Alignment:
-    """Improve an alignment round by round: its affine part, or the field that is added to it."""
+    """Improve an alignment round by round, either its affine part or its field."""
     here = query.positions()[query.body]
     for prior in rounds:
         found = correspond(query, support, alignment, prior)
@@ -307,7 +307,7 @@ def _affine_fit(
     counterpart: Float32[Tensor, "n 3"],
     trust: Float32[Tensor, " n"],
 ) -> Float32[Tensor, "3 4"]:
-    """Ridge regression of what the affine map so far leaves over."""
+    """The affine map updated by ridge regression of its residuals."""
     weight = trust / trust.sum().clamp(min=1e-12)
     centre = (here * weight[:, None]).sum(dim=0)
     design = torch.cat([here - centre, torch.ones(len(here), 1)], dim=1)
@@ -322,7 +322,7 @@ def _affine_fit(
 def _smooth_field(
     query: TokenGrid, residual: Float32[Tensor, "n 3"], trust: Float32[Tensor, " n"]
 ) -> Float32[Tensor, "z h w 3"]:
-    """Normalised Gaussian smoothing of what the affine map leaves over; 0 far from all trust."""
+    """Normalised Gaussian smoothing of the affine map's residuals; 0 far from trusted matches."""
     across, in_plane = FIELD_SMOOTHING
     deviations = (across / _step(query), in_plane / query.cell, in_plane / query.cell)
     weights = torch.zeros(query.body.shape)

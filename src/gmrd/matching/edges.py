@@ -1,4 +1,4 @@
-"""Outlines from the image: probabilities averaged over neighbours of the same brightness."""
+"""Edge-aware smoothing: probabilities averaged over neighbours of similar intensity."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ RADIUS = 8
 DEVIATION_PX = 5.0
 DEVIATION_RANK = 0.06
 LEAST = 0.02
-"""A slice without an organ's probability above this is left as it is."""
+"""Slices where no organ is more probable than this are left unchanged."""
 
 
 def follow_edges(
     probability: Float32[Tensor, "z k y x"], ranks: Float32[Tensor, "z y x"]
 ) -> Float32[Tensor, "z k y x"]:
-    """A joint bilateral filter of every slice, guided by its intensities' ranks.
+    """A joint bilateral filter of every slice, guided by its intensity ranks.
 
-    A neighbour counts by its distance and by its difference in rank, so what a matching cell of
-    several millimetres left blurred follows the edges that the image shows.
+    Neighbours are weighted by distance and by difference in rank, so probabilities that matching
+    cells of several millimetres had blurred follow the edges in the image.
     """
     out = probability.clone()
     active = (probability > LEAST).any(dim=1)

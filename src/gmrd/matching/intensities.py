@@ -1,8 +1,8 @@
-"""A query's intensities on the scale of its support, learned from what corresponds.
+"""A query's intensities mapped to the scale of its support, by corresponding tissue.
 
-Ranks make scanners comparable, not people: a bright stomach that fills a third of the body pushes
-everything else down. Tissue that is found in both scans tells how the ranks of one read in the
-other; what is in one alone has no counterpart and no say.
+Ranks make scanners comparable, but not patients: a bright stomach that fills a third of the body
+lowers the rank of everything else. The map between the two scales is estimated from tissue found
+in both scans; what is in only one of them has no counterpart and no weight.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from gmrd.matching.scan import WorkingScan
 from gmrd.matching.tokens import TokenGrid
 
 FACTOR = 2
-"""Coarse cells along a side of those that are compared."""
+"""Coarse cells pooled along each side before they are compared."""
 QUANTILES = np.linspace(0.005, 0.995, 64)
 LEAST_CELLS = 50.0
-"""Cells that must correspond; with fewer the ranks stay as they are."""
+"""Total trust that the matches must have; with less, the ranks are left unchanged."""
 
 
 def on_scale_of(
@@ -30,14 +30,14 @@ def on_scale_of(
     tokens: tuple[TokenGrid, TokenGrid],
     alignment: Alignment,
 ) -> Float32[np.ndarray, "z y x"]:
-    """The query's ranks as they would read in the support.
+    """The query's ranks on the support's scale, by quantile matching.
 
-    The quantiles of the cells that correspond are laid on each other; the map between them is
-    monotone and keeps 0 and 1.
+    The quantiles of corresponding cells are mapped onto each other. The map is monotone and fixes
+    0 and 1.
 
     Args:
-        support: its scale is taken.
-        query: what is mapped.
+        support: gives the scale.
+        query: is mapped.
         tokens: coarse cells of the query and of the support.
         alignment: of the two.
     """
@@ -64,7 +64,7 @@ def _means(scan: WorkingScan, grid: TokenGrid) -> Float32[Tensor, " n"]:
 def _quantiles(
     values: Float32[Tensor, " n"], weights: Float32[Tensor, " n"]
 ) -> Float[np.ndarray, " q"]:
-    """Weighted quantiles, from small to large."""
+    """Weighted quantiles in ascending order."""
     ordered, places = torch.sort(values, stable=True)
     share = weights[places].double()
     below = (share.cumsum(0) - 0.5 * share) / share.sum()

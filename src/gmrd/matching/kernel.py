@@ -1,7 +1,7 @@
-"""How much two positions resemble each other: their features' cosine, and their distance.
+"""The similarity kernel of two positions, from their features' cosine and their distance.
 
-``exp(temperature · (cosine − 1) − ½ · Σ (difference / deviation)²)`` is one matrix product of
-extended vectors, so that no matrix of distances is ever made.
+The exponent of ``exp(temperature · (cosine − 1) − ½ · Σ (difference / deviation)²)`` is a single
+matrix product of extended vectors, so no matrix of distances is needed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def extended(
 
     Args:
         tokens: unit vectors.
-        positions: (z, y, x) in mm; both sides must be measured from the same near point.
-        deviations: (z, y, x) in mm, of the prior that matches lie where they are expected.
-        query: which side of the product these are.
-        temperature: weight of the cosine.
+        positions: (z, y, x) in mm; on both sides relative to the same nearby point.
+        deviations: standard deviations (z, y, x) in mm of the prior on positions.
+        query: whether these are the query's side of the product.
+        temperature: factor on the cosine.
     """
     scaled = positions / deviations
     half = -0.5 * scaled.square().sum(dim=1, keepdim=True)
@@ -41,7 +41,7 @@ def extended(
 def resemblance(
     query: Float32[Tensor, "n e"], support: Float32[Tensor, "m e"]
 ) -> Float32[Tensor, "n m"]:
-    """Weight of every support position for every query position, at most 1."""
+    """Weight of each support position for each query position, at most 1."""
     return (query @ support.T).exp_()
 
 

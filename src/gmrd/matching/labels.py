@@ -1,4 +1,4 @@
-"""From probabilities to a label map: which organ, whether at all, and which pieces of it."""
+"""From probabilities to a label map, and the connected components of an organ."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float32, Int, UInt
 from scipy import ndimage
 
 THRESHOLD = 0.38
-"""Probability from which the most probable organ has a voxel. Below one half: what is matched
-softly spreads an organ's probability beyond its edge, and takes as much away within."""
+"""A voxel belongs to its most probable organ above this probability. It is below one half, because
+soft matching blurs an organ's edge, which lowers the probability inside."""
 PIECE = 0.1
-"""Share of an organ that makes a piece of it one of its own."""
+"""A component of an annotated organ counts from this share of the organ's volume."""
 CANDIDATE = 0.03
-"""Share of the greatest evidence from which another piece may be the organ instead."""
+"""A component is a candidate from this share of the largest evidence."""
 MOST_CANDIDATES = 4
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 
@@ -22,7 +22,7 @@ TOUCHING = np.ones((3, 3, 3), dtype=bool)
 def most_probable(
     probabilities: Float32[np.ndarray, "k z y x"], values: Sequence[int]
 ) -> UInt[np.ndarray, "z y x"]:
-    """The label value of the most probable organ of each voxel, 0 below :data:`THRESHOLD`.
+    """The label value of each voxel's most probable organ, 0 up to :data:`THRESHOLD`.
 
     Args:
         probabilities: of every organ.
@@ -37,10 +37,10 @@ def most_probable(
 def evident_pieces(
     mask: Bool[np.ndarray, "z y x"], probability: Float32[np.ndarray, "z y x"]
 ) -> list[Bool[np.ndarray, "z y x"]]:
-    """Connected pieces that may be the organ, the one with the most evidence first.
+    """Connected components that may be the organ, the one with the most evidence first.
 
-    Evidence is the sum of P⁴, so that a faint large piece does not outweigh the organ; pieces
-    with less than :data:`CANDIDATE` of the greatest are crumbs.
+    Evidence is the sum of P⁴, so that a large faint component does not outweigh the organ.
+    Components with less than :data:`CANDIDATE` of the largest evidence are dropped.
     """
     pieces, found = ndimage.label(mask, structure=TOUCHING)
     if found == 0:
@@ -53,7 +53,7 @@ def evident_pieces(
 
 
 def count_pieces(mask: Bool[np.ndarray, "z y x"] | Int[np.ndarray, "z y x"]) -> int:
-    """How many pieces an annotated organ has, without crumbs; at least 1."""
+    """How many components an annotated organ has, without tiny ones; at least 1."""
     pieces, _ = ndimage.label(mask, structure=TOUCHING)
     sizes = np.bincount(pieces.ravel())[1:]
     return max(1, int((sizes >= PIECE * sizes.sum()).sum()))

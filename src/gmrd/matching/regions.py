@@ -1,6 +1,6 @@
-"""Regions of the image decide together: probabilities averaged within supervoxels.
+"""Probabilities averaged within supervoxels of the image.
 
-An organ's neighbour of the same brightness is often parted from it by a thin dark line. Cells of
+Often only a thin dark line separates an organ from a neighbour of the same brightness. Cells of
 several millimetres straddle such a line; supervoxels end at it.
 """
 
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
-from gmrd.matching.scores import WIDEST, normal_scores
+from gmrd.matching.ranks import WIDEST, normal_scores
 from gmrd.supervoxels.felzenszwalb import felzenszwalb
 
 SHARES = (0.01, 0.03, 0.1, 0.3)
-"""Least sizes of the supervoxels of each level, as shares of the smallest annotated organ."""
+"""Smallest supervoxel of each level, as a share of the smallest annotated organ."""
 WEIGHT = 0.5
-"""Of what a voxel's regions say, on average over the levels, against what it says itself."""
+"""Of the mean over a voxel's regions, against the voxel's own probability."""
 ACTIVE = 0.02
-"""A place where no organ is more probable than this needs no regions."""
+"""Supervoxels are computed only where some organ is more probable than this."""
 MARGIN_PX = 8
 SMOOTHING_PX = 0.8
 
@@ -27,11 +27,11 @@ Box = tuple[slice, slice, slice]
 
 
 class Regions:
-    """Supervoxels of several sizes where organs may be.
+    """Supervoxels of several sizes, where organs are likely.
 
     Args:
-        ranks: intensities by rank.
-        active: where any organ is probable.
+        ranks: intensity ranks.
+        active: where an organ is likely.
         spacing: (z, y, x) in mm.
         organ_ml: volume of the smallest annotated organ.
     """
@@ -44,7 +44,7 @@ class Regions:
         organ_ml: float,
     ) -> None:
         self.box = _box(active)
-        # On a range of 1, which the unit of the supervoxels' scale expects.
+        # Scaled to a range of 1, as the supervoxels' ``scale`` parameter expects.
         image = normal_scores(ranks[self.box]) / (2 * WIDEST)
         organ = organ_ml * 1000 / float(np.prod(spacing))
         sizes = sorted({max(1, min(image.size, round(share * organ))) for share in SHARES})
@@ -54,7 +54,7 @@ class Regions:
         ]
 
     def vote(self, probability: Float32[np.ndarray, "z k y x"]) -> Float32[np.ndarray, "z k y x"]:
-        """Every voxel's probabilities, half its own and half the means of its regions."""
+        """Each voxel's probabilities averaged with the means over its regions."""
         if not self.levels:
             return probability
         rows = (self.box[0], slice(None), *self.box[1:])
@@ -78,7 +78,7 @@ def _means(
 
 
 def _box(active: Bool[np.ndarray, "z y x"]) -> Box:
-    """What holds all active voxels, with a margin; empty where there are none."""
+    """Bounding box of the active voxels with a margin; empty if there are none."""
     parts = []
     for axis, margin in enumerate((1, MARGIN_PX, MARGIN_PX)):
         others = tuple(other for other in range(3) if other != axis)

@@ -1,4 +1,4 @@
-"""A scan on working slices: upright with its support, ranked, and encoded where needed."""
+"""A scan resampled to working slices, with intensity ranks and encoding."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from gmrd.matching.tokens import TokenGrid, as_tokens
 from gmrd.nn.lite import STRIDE, encode_slices
 
 UNIT = 12**0.5
-"""Uniform ranks times this have a variance of 1."""
+"""Uniform ranks times this factor have a variance of 1."""
 MARGIN = 2
-"""Cells around the body that are encoded with it."""
+"""Cells around the body that are encoded, too."""
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with the name of a step, how much of it is done, and the total."""
 
 
 def silent(task: str, done: int, total: int) -> None:
-    """The progress of one who is not asked."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True)
 class WorkingScan:
-    """A volume resampled to the pixel size that a support sets.
+    """A volume resampled to the frame of a support.
 
     Attributes:
-        ranks: intensities by rank within the body, 0 to 1; sides are multiples of 32 pixels.
-        body: the patient.
+        ranks: intensity ranks within the body, 0 to 1; sides are multiples of 32 pixels.
+        body: mask of the patient.
         spacing: (z, y, x) in mm.
     """
 
@@ -43,21 +43,21 @@ class WorkingScan:
 
     @property
     def heights(self) -> Float32[Tensor, " z"]:
-        """Mm of every slice above the first."""
+        """Height of each slice above the first, in mm."""
         return torch.arange(len(self.ranks), dtype=torch.float32) * self.spacing[0]
 
     def mirrored(self) -> WorkingScan:
-        """With left and right exchanged."""
+        """The scan with left and right swapped."""
         return replace(self, ranks=self.ranks[:, :, ::-1].copy(), body=self.body[:, :, ::-1].copy())
 
     def coarse(self, encoder: nn.Module, progress: Progress = silent) -> TokenGrid:
-        """Tokens of all slices, a cell every 8 pixels."""
+        """Tokens of all slices, one cell per 8 pixels."""
         return self._encoded(encoder, torch.arange(len(self.ranks)), 1, progress)
 
     def fine(
         self, encoder: nn.Module, slices: Int[Tensor, " n"], progress: Progress = silent
     ) -> TokenGrid:
-        """Tokens of some slices, a cell every 4 pixels: the slices are encoded twice as large."""
+        """Tokens of some slices, one cell per 4 pixels, encoded at twice the size."""
         return self._encoded(encoder, slices, 2, progress)
 
     def _encoded(
@@ -81,7 +81,7 @@ class WorkingScan:
         return TokenGrid(tokens, body, self.heights[slices], self.spacing[1] * cells)
 
     def box(self) -> tuple[float, float, float, float]:
-        """Edges (top, bottom, left, right) of the body in mm, the median over the slices."""
+        """Edges (top, bottom, left, right) of the body in mm, as medians over the slices."""
         edges = [_edges(piece) for piece in self.body if piece.any()]
         top, bottom, left, right = np.median(np.array(edges), axis=0)
         _, y, x = self.spacing
@@ -89,7 +89,7 @@ class WorkingScan:
 
 
 def _edges(piece: Bool[np.ndarray, "y x"]) -> tuple[int, int, int, int]:
-    """First and last row and column that hold a tenth of the fullest one."""
+    """First and last row and column with at least a tenth of the largest one's pixels."""
     found = []
     for axis in (1, 0):
         profile = piece.sum(axis=axis)
@@ -100,7 +100,7 @@ def _edges(piece: Bool[np.ndarray, "y x"]) -> tuple[int, int, int, int]:
 
 
 def _window(body: Bool[Tensor, "z h w"], scale: int) -> tuple[slice, slice]:
-    """Rows and columns of cells around the body, a multiple of 4 cells a side."""
+    """Rows and columns of cells around the body, in multiples of 4 cells."""
     parts = []
     for axis, size in ((2, body.shape[1]), (1, body.shape[2])):
         held = torch.nonzero(body.any(dim=0).any(dim=axis - 1))[:, 0]

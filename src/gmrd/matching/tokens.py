@@ -1,4 +1,4 @@
-"""What is matched: a unit vector for every cell of a scan's working slices."""
+"""The features that are matched: a unit vector for each cell of a scan's working slices."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 LEVEL_WEIGHTS = (0.5, 1.0)
-"""Of the shallower and the deeper level in a cosine."""
+"""Weights of the shallower and the deeper feature level in the cosine similarity."""
 
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """Unit vectors on a regular grid, with where they lie.
+    """Unit vectors on a regular grid, and their positions.
 
     Attributes:
-        tokens: a unit vector a cell.
-        body: cells that lie in the patient.
-        heights: mm of every slice above the volume's first.
-        cell: mm between neighbouring cells of a slice.
+        tokens: a unit vector per cell.
+        body: cells inside the patient.
+        heights: of each slice above the volume's first, in mm.
+        cell: side of a cell in mm.
     """
 
     tokens: Float32[Tensor, "z h w c"]
@@ -31,12 +31,12 @@ class TokenGrid:
     cell: float
 
     def positions(self) -> Float32[Tensor, "z h w 3"]:
-        """Centre of every cell (z, y, x) in mm from the volume's corner."""
+        """Centre of each cell (z, y, x) in mm; y and x from the corner of the slice."""
         rows, columns = ((torch.arange(n) + 0.5) * self.cell for n in self.tokens.shape[1:3])
         return torch.stack(torch.meshgrid(self.heights, rows, columns, indexing="ij"), dim=-1)
 
     def pooled(self, factor: int) -> TokenGrid:
-        """A coarser grid: the mean of the body's tokens in ``factor`` × ``factor`` cells."""
+        """A coarser grid: the mean of the body's tokens over ``factor`` × ``factor`` cells."""
         inside = self.body[:, None].float()
         total = F.avg_pool2d(self.tokens.permute(0, 3, 1, 2) * inside, factor)
         share = F.avg_pool2d(inside, factor)
@@ -54,11 +54,11 @@ class TokenGrid:
 
 
 def as_tokens(levels: Sequence[Float[Tensor, "z _ h w"]]) -> Float32[Tensor, "z h w c"]:
-    """Feature levels joined: each a unit vector a cell, less its mean over the volume.
+    """Feature levels concatenated; each is normalised per cell and centred over the volume.
 
-    The mean says what all of a scan looks like, not what tells its organs apart. Air counts:
-    less the mean of the body alone, two of three abdominal pairs matched as well and the third
-    10 points of Dice worse.
+    The mean describes the scan as a whole and does not distinguish its organs. It includes the
+    air: with the mean of the body alone, two of three abdominal pairs matched as well and the
+    third lost 10 points of Dice.
     """
     joined = []
     for features, weight in zip(levels, LEVEL_WEIGHTS, strict=True):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmrd.data.ranks import body_mask, ranks
+from gmrd.matching.ranks import WIDEST, body_mask, normal_scores, ranks
 from helpers.scans import ball
 
 IMAGE, _ = ball(1)
@@ -48,3 +48,17 @@ def test_a_bright_stomach_does_not_hide_the_fat() -> None:
 @pytest.mark.parametrize("image", [np.zeros((2, 8, 8)), np.full((1, 8, 8), 7.0)])
 def test_a_constant_volume_is_all_body(image: np.ndarray) -> None:
     assert body_mask(image.astype(np.float32)).all()
+
+
+def test_scores_of_even_ranks_have_mean_0_and_variance_1() -> None:
+    even = ((np.arange(10_000, dtype=np.float32) + 0.5) / 10_000)[None, None]
+    scores = normal_scores(even)
+    assert abs(scores.mean()) < 1e-3
+    assert abs(scores.std() - 1) < 0.03
+
+
+def test_bright_ranks_are_spread_as_far_as_others() -> None:
+    spread = np.array([[[0.0, 0.5, 0.52, 0.96, 0.98, 1.0]]], dtype=np.float32)
+    scores = normal_scores(spread)[0, 0]
+    assert scores[4] - scores[3] > 2 * (scores[2] - scores[1])
+    np.testing.assert_allclose(scores[[0, 1, -1]], [-WIDEST, 0, WIDEST], atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gmrd.errors import InputError
-from gmrd.inference import Chunk, choose_device, resize, resize_masks, segment
+from gmrd.inference import Chunk, choose_device, label_map, resize, resize_masks, segment
 
 
 class Recorder:
@@ -110,3 +111,9 @@ def test_choosing_a_gpu_does_not_touch_it(monkeypatch: pytest.MonkeyPatch) -> No
     before = torch.cuda.is_initialized()
     assert choose_device("cuda:3") == torch.device("cuda:3")
     assert torch.cuda.is_initialized() is before
+
+
+def test_the_most_probable_class_has_the_voxel() -> None:
+    one = np.array([[[0.9, 0.6, 0.2]]], dtype=np.float32)
+    five = np.array([[[0.8, 0.7, 0.4]]], dtype=np.float32)
+    assert label_map({1: one, 5: five}).tolist() == [[[1, 5, 0]]]

@@ -1,8 +1,7 @@
-"""From support slices and a query volume to the query's probability map.
+"""From support slices and a query volume to the query's probability maps and labels.
 
-This is the one road from a network to a segmentation: evaluation and prediction both take it.
-A *chunk* pairs a few support slices with the query slices that they are to explain; which
-chunks there are is the protocol's business, not this file's.
+Evaluation and prediction both use this module. A *chunk* pairs a few support slices with the
+query slices that are predicted from them; the protocol determines the chunks.
 """
 
 from __future__ import annotations
@@ -11,18 +10,22 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Float32, UInt
 from torch import Tensor
 
 from gmrd.errors import InputError
 from gmrd.types import Chunk as Chunk
 
+THRESHOLD = 0.5
+"""A voxel above this foreground probability belongs to the class."""
+
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """What inference needs of a network; :class:`gmrd.nn.GMRD` is one."""
+    """The interface of a network for inference; :class:`gmrd.nn.GMRD` implements it."""
 
     image_size: int
 
@@ -31,7 +34,7 @@ class Segmenter(Protocol):
         support_images: Float[Tensor, "batch shot h w"],
         support_masks: Float[Tensor, "batch shot h w"],
     ) -> Any:
-        """What the support says of its class."""
+        """Describe the support's class."""
 
     def predict(
         self, query_images: Float[Tensor, "n h w"], descriptors: list[Any]
@@ -40,17 +43,17 @@ class Segmenter(Protocol):
 
 
 def choose_device(name: str, key: str = "device") -> torch.device:
-    """The device of that name; ``auto`` is a GPU if there is one.
+    """The device of this name; ``auto`` is a GPU if there is one.
 
-    Nothing is put on the device: a training asks before it starts its processes, each of which
-    must touch its own GPU only.
+    The device is not initialised: training calls this before it starts its processes, each of which
+    may only use its own GPU.
 
     Args:
-        name: ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
-        key: the setting that holds it, for the message.
+        name: ``auto``, ``cpu``, ``cuda`` or any torch device.
+        key: the setting's key, for the message.
 
     Raises:
-        InputError: torch knows no such device, or it is a GPU that this machine lacks.
+        InputError: the name is not a torch device, or this machine lacks that GPU.
     """
     n_gpus = torch.cuda.device_count()
     if name == "auto":
@@ -75,13 +78,12 @@ def segment(
 ) -> dict[int, Float[Tensor, "z y x"]]:
     """Foreground probability of every class on the query's own grid, 0 outside the chunks.
 
-    Each support is described once and each query slice is encoded once, whatever the number of
-    classes that are looked for on it.
+    Each support is described once and each query slice is encoded once, for any number of classes.
 
     Args:
         network: in evaluation mode, on ``device``.
         query: the z-scored query volume.
-        chunks: per class label, its chunks; a query slice is in at most one chunk of a class.
+        chunks: the chunks of each class; a query slice is in at most one chunk of a class.
         batch_size: query slices encoded together.
         device: where the network is; the result is on the CPU.
     """
@@ -101,15 +103,29 @@ def segment(
     return result
 
 
+def label_map(
+    probabilities: Mapping[int, Float32[np.ndarray, "z y x"]],
+) -> UInt[np.ndarray, "z y x"]:
+    """The label value of each voxel's most probable class, 0 where none exceeds 0.5."""
+    values = list(probabilities)
+    best = np.full(probabilities[values[0]].shape, THRESHOLD, dtype=np.float32)
+    labels = np.zeros(best.shape, dtype=np.min_scalar_type(max(values)))
+    for value, probability in probabilities.items():
+        claimed = probability > best
+        labels[claimed] = value
+        best = np.where(claimed, probability, best)
+    return labels
+
+
 def resize(slices: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
-    """Bring slices to the network's in-plane size, as training does; most have it already."""
+    """Resize slices to the network's in-plane size, as in training; most have it already."""
     if slices.shape[-2:] == (size, size):
         return slices
     return F.interpolate(slices[None], size=(size, size), mode="bilinear", align_corners=False)[0]
 
 
 def resize_masks(masks: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n size size"]:
-    """Bring binary masks to the network's size; a mask never vanishes, not even one pixel."""
+    """Resize binary masks to the network's size; not even a mask of one pixel vanishes."""
     kept = resize(masks, size) > 0.5
     lost = ~kept.flatten(1).any(dim=1)[:, None, None]
     return torch.where(lost, F.adaptive_max_pool2d(masks[None], size)[0] > 0, kept).float()
@@ -128,7 +144,7 @@ def _to_native(probability: Float[Tensor, "n h w"], shape: Sequence[int]) -> Flo
 def _batches(
     chunks: Mapping[int, Sequence[Chunk]], batch_size: int
 ) -> Iterator[tuple[list[tuple[int, int]], list[int]]]:
-    """Slices that look for the same chunks, ``batch_size`` at a time."""
+    """Slices with the same chunks, ``batch_size`` at a time."""
     wanted: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for label, of_class in chunks.items():
         for number, chunk in enumerate(of_class):

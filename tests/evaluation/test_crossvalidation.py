@@ -96,7 +96,7 @@ def test_nothing_published_for_other_or_unknown_training_data(
 
 @pytest.mark.parametrize(
     ("about", "message"),
-    [({"fold": 2, "variant": "head"}, "variant=head"), ({"fold": 1}, "both seed 0, fold 1")],
+    [({"fold": 2, "variant": "head"}, "variant=head"), ({"fold": 1}, "both have seed 0, fold 1")],
 )
 def test_runs_that_do_not_belong_together(
     runs: Path, about: dict[str, object], message: str

@@ -12,7 +12,8 @@ from gmrd.data.split import EvaluationCase
 from gmrd.data.volume import Volume
 from gmrd.errors import InputError
 from gmrd.evaluation.evaluator import Evaluator
-from gmrd.evaluation.predictions import as_label_map, prediction_path, save_prediction
+from gmrd.evaluation.predictions import prediction_path, save_prediction
+from gmrd.inference import label_map
 
 AFFINE = np.diag([1.5, 1.5, 4.0, 1.0])
 
@@ -69,7 +70,7 @@ def test_a_right_network_scores_one() -> None:
     assert [score.score.dice for score in scores] == [1.0, 1.0]
     assert [score.organ for score in scores] == ["one", "two"]
     assert scores[0].support_ids == ("2",)
-    np.testing.assert_array_equal(as_label_map(found["oracle"]), pair().query.label)
+    np.testing.assert_array_equal(label_map(found["oracle"]), pair().query.label)
 
 
 def test_a_voxel_that_two_classes_claim_counts_for_both() -> None:
@@ -116,12 +117,6 @@ def test_shots_are_stacked() -> None:
     chunks = evaluator().chunks(found.query, supports, 1)
     assert chunks[0].support_images.shape == (2, 16, 16)
     assert chunks[0].support_masks.sum() == 2 * 36
-
-
-def test_the_most_probable_class_has_the_voxel() -> None:
-    one = np.array([[[0.9, 0.6, 0.2]]], dtype=np.float32)
-    five = np.array([[[0.8, 0.7, 0.4]]], dtype=np.float32)
-    assert as_label_map({1: one, 5: five}).tolist() == [[[1, 5, 0]]]
 
 
 def test_a_prediction_keeps_the_query_s_geometry(tmp_path) -> None:

@@ -52,7 +52,7 @@ def test_a_finished_job_is_not_run_again(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
     run_jobs([script(tmp_path, FINISH)], console=QUIET)
-    with pytest.raises(InputError, match="begun with other settings"):
+    with pytest.raises(InputError, match="has a training with other settings"):
         run_jobs([Script(tmp_path, ("fold=1",), FINISH)], console=QUIET)
 
 

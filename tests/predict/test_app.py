@@ -156,7 +156,7 @@ def test_a_painted_draft_becomes_a_support(page: str, browser: object, tmp_path:
     driver.find_element(By.ID, "segment").click()
     wait.until(lambda _: says("a.nii.gz with a_seg.nii.gz") and says("scan_2"))
 
-    driver.find_element(By.CSS_SELECTOR, "#mend button").click()
+    driver.find_element(By.CSS_SELECTOR, "#correct button").click()
     time.sleep(5)  # the editor makes its canvas anew and does not tell when all is drawn
     canvas = driver.find_element(By.CSS_SELECTOR, "#brush canvas")
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)

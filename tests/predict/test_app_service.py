@@ -67,7 +67,7 @@ def test_a_place_where_nothing_can_listen_is_refused() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(InputError, match=f"port={port} cannot be listened at .*in use"):
+        with pytest.raises(InputError, match=f"port={port} is not available .*in use"):
             refuse_taken("127.0.0.1", port)
     refuse_taken("127.0.0.1", port)
     for host in ("256.1.1.1", "192.0.2.1"):

@@ -121,7 +121,7 @@ def test_a_support_that_cannot_be_read_ends_it(folder: Path) -> None:
 
 def test_a_damaged_summary_is_named(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text("{")
-    with pytest.raises(InputError, match=r"summary\.json is no summary of gmrd.*delete it"):
+    with pytest.raises(InputError, match=r"summary\.json is not a summary of gmrd.*delete it"):
         read_records(tmp_path)
 
 
@@ -158,7 +158,7 @@ def test_a_stored_support_is_the_encoded_one(
     assert store.size()[0] == 6
 
 
-def test_the_store_is_bounded_mended_and_cleared(
+def test_the_store_is_bounded_repaired_and_cleared(
     support: tuple[Path, Path], tmp_path: Path
 ) -> None:
     from gmrd.predict.store import SupportStore

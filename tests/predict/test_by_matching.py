@@ -70,5 +70,5 @@ def test_a_speck_is_left_out_and_alone_refused(support: tuple[Path, Path]) -> No
     assert MatchingMethod([(scan, label)], {1: "ball", 2: "speck"}, encoder="lite0").skipped == [
         "speck"
     ]
-    with pytest.raises(InputError, match="speck is too small to be matched"):
+    with pytest.raises(InputError, match="speck is too small to match"):
         MatchingMethod([(scan, label)], {2: "speck"}, encoder="lite0")

@@ -68,6 +68,6 @@ def test_a_painted_draft_becomes_a_support(tmp_path: Path, monkeypatch: pytest.M
     assert {z for z, _, _ in changed.tolist()} == {desk.slice}
     desk.refresh()
     assert list(desk.records) == ["scan_1", "scan_3"]
-    mended = write(tmp_path / "mended.nii.gz", ball(1)[1], affine())
-    desk.add_support(str(mended))
+    corrected = write(tmp_path / "corrected.nii.gz", ball(1)[1], affine())
+    desk.add_support(str(corrected))
     assert (project.labels("scan_1") == ball(1)[1]).all()

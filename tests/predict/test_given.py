@@ -47,8 +47,8 @@ def test_an_array_lies_where_it_is_said_to() -> None:
     [
         ((np.zeros((3, 4)), (1, 1, 1)), r"shape \(3, 4\): expected three dimensions"),
         ((np.zeros((3, 4, 5)), (1, 1)), "give three voxel sizes"),
-        ((np.zeros((3, 4, 5)), (1, 0, 1)), r"sizes are above 0"),
-        ((np.zeros((3, 4, 5)), np.zeros((4, 4))), "places no volume in space"),
+        ((np.zeros((3, 4, 5)), (1, 0, 1)), "sizes must be above 0"),
+        ((np.zeros((3, 4, 5)), np.zeros((4, 4))), "singular or not finite"),
         ((np.full((3, 4, 5), np.nan), (1, 1, 1)), "NaN or infinite"),
     ],
 )

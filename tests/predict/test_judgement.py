@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,49 +14,58 @@ import gmrd
 from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
 from gmrd.predict.heights import align_heights
-from gmrd.predict.judgement import dice_by_agreement, dice_by_return, judge
-from helpers.scans import affine, ball
+from gmrd.predict.judgement import (
+    OrganEvidence,
+    ScanEvidence,
+    dice_by_agreement,
+    dice_by_reverse,
+    judge,
+)
+from helpers.scans import Pair, affine, ball
 
-from .test_segmentation import Pair
-
-SOUND: dict[str, Any] = {
-    "volumes": {"liver": 1400.0},
-    "support_volumes": {"liver": 1500.0},
-    "quality": {"liver": 0.9},
-    "similarity": 0.7,
-    "mirrored": False,
-    "same_kind": True,
-    "covered": 0.99,
-    "known_geometry": True,
-    "skipped": [],
-}
+SOUND = OrganEvidence(volume_ml=1400.0, support_ml=1500.0, estimated_dice=0.9)
 
 
 def test_a_sound_result_is_not_doubted() -> None:
-    assert judge(**SOUND) == ()
+    assert judge({"liver": SOUND}, ScanEvidence(similarity=0.7, covered=0.99)) == ()
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
-        ({"volumes": {"liver": 0.0}, "quality": {"liver": float("nan")}}, "empty", "No liver"),
-        ({"quality": {"liver": 0.4}}, "low_quality", "estimated Dice is 40 %"),
-        ({"volumes": {"liver": 400.0}}, "odd_volume", "400 ml, 0.27 times"),
+        ({"volume_ml": 0.0, "estimated_dice": float("nan")}, "empty", "No liver"),
+        ({"estimated_dice": 0.4}, "low_quality", "estimated Dice is 40 %"),
+        ({"volume_ml": 400.0}, "odd_volume", "400 ml, 0.27 times"),
+    ],
+)
+def test_each_reason_to_doubt_an_organ_is_given(
+    change: dict[str, float], kind: str, words: str
+) -> None:
+    (finding,) = judge({"liver": replace(SOUND, **change)}, ScanEvidence())
+    assert finding.kind == kind
+    assert words in finding.text
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
         ({"similarity": 0.1}, "unlike_support", "Another body part"),
         ({"mirrored": True}, "mirrored", "orientation in both headers"),
-        ({"same_kind": False}, "other_modality", "CT beside MRI"),
+        ({"same_modality": False}, "other_modality", "CT beside MRI"),
         ({"covered": 0.7}, "outside_field", "30 %"),
         ({"known_geometry": False}, "unknown_training", "geometry"),
         ({"skipped": ["duct"]}, "too_small", "duct"),
     ],
 )
-def test_each_reason_is_given(change: dict[str, Any], kind: str, words: str) -> None:
-    (finding,) = judge(**(SOUND | change))
+def test_each_reason_to_doubt_a_scan_is_given(
+    change: dict[str, Any], kind: str, words: str
+) -> None:
+    (finding,) = judge({"liver": SOUND}, ScanEvidence(**change))
     assert finding.kind == kind
     assert words in finding.text
 
 
-@pytest.mark.parametrize("estimate", [dice_by_agreement, dice_by_return])
+@pytest.mark.parametrize("estimate", [dice_by_agreement, dice_by_reverse])
 def test_an_estimate_is_a_dice(estimate: Callable[[float], float]) -> None:
     estimates = [estimate(value) for value in np.linspace(0, 1.2, 13)]
     assert estimates == sorted(estimates)

@@ -27,10 +27,25 @@ def test_what_is_free_is_the_least_that_is_told(tmp_path: Path) -> None:
 
 def test_a_scan_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     scan = Scan("a", np.zeros((4, 5, 6), np.float32), affine(), source="a.nii")
-    memory.refuse_too_large(scan, 4)
+    memory.refuse_too_large(scan, 4, (4, 32, 32), with_network=False)
     monkeypatch.setattr(memory, "free_bytes", lambda: 1_000_000)
-    with pytest.raises(InputError, match=r"a\.nii: 4 organs in \(6, 5, 4\) voxels.*crop"):
-        memory.refuse_too_large(scan, 4)
+    with pytest.raises(InputError, match=r"a\.nii: segmenting 4 organs in \(6, 5, 4\) .*crop"):
+        memory.refuse_too_large(scan, 4, (4, 32, 32), with_network=False)
+
+
+@pytest.mark.parametrize(
+    ("n_organs", "working", "with_network"),
+    [(9, (4, 32, 32), False), (1, (40, 32, 32), False), (1, (4, 32, 32), True)],
+)
+def test_organs_working_slices_and_a_networks_maps_need_memory(
+    monkeypatch: pytest.MonkeyPatch, n_organs: int, working: tuple[int, ...], with_network: bool
+) -> None:
+    scan = Scan("a", np.zeros((40, 50, 60), np.float32), affine())
+    free = memory.FIXED + scan.image.size * memory.BYTES_PER_VOXEL + 4 * 32 * 32 * (30 + 25)
+    monkeypatch.setattr(memory, "free_bytes", lambda: int(free))
+    memory.refuse_too_large(scan, 1, (4, 32, 32), with_network=False)
+    with pytest.raises(InputError, match="GB of memory"):
+        memory.refuse_too_large(scan, n_organs, working, with_network=with_network)
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

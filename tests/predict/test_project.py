@@ -17,7 +17,7 @@ import pytest
 import gmrd
 from gmrd.errors import InputError
 from gmrd.predict.project import Project
-from helpers.loop import Threshold, mend, new_project
+from helpers.loop import Threshold, correct, new_project
 from helpers.scans import affine, ball, read, write
 
 FORK = multiprocessing.get_context("fork")
@@ -51,20 +51,20 @@ def test_drafts_are_made_once(tmp_path: Path, threshold: Threshold) -> None:
     assert (project.labels("scan_2") == expected).all()
 
 
-def test_a_mended_draft_is_a_support_and_stays(tmp_path: Path, threshold: Threshold) -> None:
+def test_a_corrected_draft_is_a_support_and_stays(tmp_path: Path, threshold: Threshold) -> None:
     project = new_project(tmp_path)
     list(project.update())
     draft = project.drafts / "scan_2_seg.nii.gz"
-    mended = mend(draft)
+    corrected = correct(draft)
     assert project.state().outdated == ["scan_1", "scan_3"]
     assert updated(project) == ["scan_1", "scan_3"]
     assert threshold.supports == [GIVEN, ("scan_2.nii.gz", "scan_2_seg.nii.gz")]
-    assert (read(draft)[0] == mended).all()
-    assert (project.labels("scan_2") == mended).all()
+    assert (read(draft)[0] == corrected).all()
+    assert (project.labels("scan_2") == corrected).all()
     records = json.loads((project.drafts / "summary.json").read_text())["scans"]
     assert {r["name"]: r["status"] for r in records}["scan_2"] == "annotated"
     assert "Annotated: scan_2." in (project.drafts / "index.html").read_text()
-    mend(project.drafts / "scan_2_seg.nii.gz")  # the same work again
+    correct(project.drafts / "scan_2_seg.nii.gz")  # the same work again
     assert updated(project) == []
     draft.unlink()  # the work is taken back
     assert updated(project) == ["scan_1", "scan_2", "scan_3"]
@@ -87,15 +87,15 @@ def test_a_label_map_in_annotations_is_a_support(tmp_path: Path, threshold: Thre
     assert {f.name for f in project.annotations.iterdir()} == {"scan_1.nii.gz", "scan_3.nii.gz"}
 
 
-def test_a_draft_mended_during_an_update_is_kept(tmp_path: Path, threshold: Threshold) -> None:
+def test_a_draft_corrected_during_an_update_is_kept(tmp_path: Path, threshold: Threshold) -> None:
     project = new_project(tmp_path)
     list(project.update())
     project.add(names={1: "bright"})
     steps = project.update()
     next(steps)
-    mended = mend(project.drafts / "scan_3_seg.nii.gz")
+    corrected = correct(project.drafts / "scan_3_seg.nii.gz")
     assert [step.record["status"] for step in steps] == ["done", "annotated"]
-    assert (read(project.drafts / "scan_3_seg.nii.gz")[0] == mended).all()
+    assert (read(project.drafts / "scan_3_seg.nii.gz")[0] == corrected).all()
     assert list(project.state().annotated) == ["scan_3"]
 
 
@@ -111,7 +111,7 @@ def test_an_incomplete_label_map_is_no_support(tmp_path: Path, threshold: Thresh
 def test_a_moved_project_goes_on(tmp_path: Path, threshold: Threshold) -> None:
     project = new_project(tmp_path)
     list(project.update())
-    mend(project.drafts / "scan_2_seg.nii.gz")
+    correct(project.drafts / "scan_2_seg.nii.gz")
     list(project.update())
     shutil.move(project.folder, tmp_path / "elsewhere")
     moved = Project(tmp_path / "elsewhere")
@@ -151,7 +151,7 @@ def start(project: Project, threshold: Threshold) -> tuple[Process, Connection]:
 def test_a_kill_loses_nothing_and_invents_no_annotation(
     tmp_path: Path, threshold: Threshold
 ) -> None:
-    """Killed at many places; each time the next update goes on, and no draft counts as mended."""
+    """Killed at many places; each time the next update goes on, and none counts as corrected."""
     project = new_project(tmp_path, n_scans=8)
     done = 0
     for pause in (0.0, 0.04, 0.08):
@@ -186,13 +186,13 @@ def test_what_is_wrong_is_named(tmp_path: Path, threshold: Threshold) -> None:
     project = new_project(tmp_path)
     scans = tmp_path / "study" / "scans"
     support = [(scans / "scan_0.nii.gz", tmp_path / "study" / "first.nii.gz")]
-    with pytest.raises(InputError, match=r"project\.yaml exists"):
+    with pytest.raises(InputError, match=r"project\.yaml already exists"):
         Project.create(project.folder, support, scans)
     with pytest.raises(InputError, match=r"absent\.nii\.gz does not exist"):
         project.add(query=["absent.nii.gz"])
     with pytest.raises(InputError, match=r"settings\.page=2: expected true or false"):
         project.add(page=2)
-    with pytest.raises(InputError, match="format=dicom_seg: drafts of a project are mended"):
+    with pytest.raises(InputError, match="format=dicom_seg: a project reads its corrected drafts"):
         project.add(format="dicom_seg")
     with pytest.raises(InputError, match="has no scan x: it has scan_1, scan_2"):
         project.annotate("x", ball(1)[1])
@@ -204,14 +204,14 @@ def test_what_is_wrong_is_named(tmp_path: Path, threshold: Threshold) -> None:
         project.state()
     stray.rename(project.annotations / "scan_1.nii.gz")
     write(project.annotations / "scan_1_seg.nii.gz", ball(1)[1], affine())
-    with pytest.raises(InputError, match=r"scan_1_seg\.nii\.gz and .* are of one scan"):
+    with pytest.raises(InputError, match=r"scan_1_seg\.nii\.gz and .* belong to the same scan"):
         project.state()
     shutil.rmtree(project.annotations)
     (project.drafts / "digests.txt").unlink()
     with pytest.raises(InputError, match=r"digests\.txt is missing"):
         project.state()
     (project.folder / "project.yaml").write_text("query: [scans]\n")
-    with pytest.raises(InputError, match=r"project\.yaml is no project.*it needs query"):
+    with pytest.raises(InputError, match=r"project\.yaml is not a valid project.*it needs query"):
         gmrd.Project(project.folder)
     with pytest.raises(InputError, match=r"nowhere holds no project\.yaml"):
         gmrd.Project(tmp_path / "nowhere")

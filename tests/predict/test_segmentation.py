@@ -14,14 +14,10 @@ from gmrd.inference import Chunk
 from gmrd.inference import segment as segment_slices
 from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
+from gmrd.predict.by_network import NetworkResult
 from gmrd.predict.geometry import TrainingGeometry
-from gmrd.predict.result import label_map
 from gmrd.values.fit import fitted
-from helpers.scans import affine, ball, write
-
-from .test_geometry import reoriented
-
-Pair = tuple[Path, Path]
+from helpers.scans import Pair, affine, ball, reoriented, write
 
 
 def test_the_call_is_the_evaluations_road(support: Pair, module: GMRDModule) -> None:
@@ -89,10 +85,11 @@ def test_where_organs_overlap_the_more_probable_wins_and_fragments_go() -> None:
     a, b = np.zeros((2, 1, 6, 6), dtype=np.float32)
     a[0, :3], b[0, 2:] = 0.7, 0.9
     a[0, 5, 5] = 0.95
-    labels = label_map({1: a, 2: b}, largest_component=False)
+    found = NetworkResult({1: a, 2: b}, covered=1.0)
+    labels = found.labels(largest_component=False)
     assert labels[0, 2, 0] == 2
     assert labels[0, 5, 5] == 1
-    assert label_map({1: a, 2: b}, largest_component=True)[0, 5, 5] == 0
+    assert found.labels(largest_component=True)[0, 5, 5] == 0
 
 
 def test_a_wrong_support_is_refused_in_words(support: Pair, module: GMRDModule) -> None:

@@ -1,9 +1,9 @@
 """The field's evaluation: a fold's query volumes, segmented by protocol and scored.
 
-``chunks`` is the protocol that published figures use: it knows which slices of the query hold
-the organ, cuts them into equal chunks and predicts each with its own support slice.
-``all_slices`` knows nothing of the query's truth, as nobody does of a new scan: every slice is
-matched with a support slice by its relative height in the volume.
+``chunks`` is the protocol of published figures: it is given the query's slices that contain the
+organ, divides them into equal chunks and predicts each with its own support slice. ``all_slices``
+does not use the query's ground truth, like for a new scan: every slice is paired with a support
+slice by its relative height in the volume.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from gmrd.data.pairing import Protocol, pair_slices
 from gmrd.data.split import EvaluationCase
 from gmrd.data.volume import Volume
 from gmrd.evaluation.metrics import volume_scores
-from gmrd.evaluation.predictions import THRESHOLD, Probabilities
+from gmrd.evaluation.predictions import Probabilities
 from gmrd.evaluation.scores import ScoredCase
-from gmrd.inference import Chunk, Segmenter, segment
+from gmrd.inference import THRESHOLD, Chunk, Segmenter, segment
 from gmrd.values.arguments import refuse_wrong_fields
 from gmrd.values.kinds import Count
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """How query volumes are cut, segmented and scored.
+    """How query volumes are divided, segmented and scored.
 
     Args:
         classes: class id to organ name.
-        n_chunks: support slices a volume, and chunks of the query.
-        protocol: see the module's text.
+        n_chunks: support slices per volume, and chunks of the query.
+        protocol: see the module's docstring.
         batch_size: query slices encoded together.
-        device: where the networks are.
+        device: of the networks.
 
     Raises:
-        InputError: an unknown protocol, or no chunk.
+        InputError: the protocol is unknown, or there is no chunk.
     """
 
     classes: Mapping[int, str]
@@ -55,7 +55,7 @@ class Evaluator:
     ) -> Iterator[tuple[EvaluationCase, dict[str, Probabilities], list[ScoredCase]]]:
         """Segment every case with every method: probabilities by method, and scores.
 
-        Each class is scored by itself, as the field does: two classes may claim one voxel.
+        Each class is scored separately, as usual in the field: two classes may claim one voxel.
         """
         for case in cases:
             found = {name: self.probabilities(network, case) for name, network in methods.items()}

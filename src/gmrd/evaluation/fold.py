@@ -1,4 +1,4 @@
-"""A trained network scored on the held-out cases of a fold."""
+"""Scoring a trained network on the held-out cases of a fold."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from gmrd.evaluation.evaluator import Evaluator
 from gmrd.evaluation.names import written
 from gmrd.evaluation.predictions import (
     Probabilities,
-    as_label_map,
     prediction_path,
     save_prediction,
 )
 from gmrd.evaluation.scores import ScoredCase, per_organ, rich_table, write_scores
 from gmrd.evaluation.settings import EvaluationSettings
-from gmrd.inference import choose_device
+from gmrd.inference import choose_device, label_map
 from gmrd.module import GMRDModule, network_of
 from gmrd.nn.prototype import PrototypeMatching
 from gmrd.viz.pictures import side_by_side
@@ -35,7 +34,7 @@ from gmrd.viz.pictures import side_by_side
 TRAINED = "GMRD"
 
 NAMED = ("dice", "iou", "hd95", "assd")
-"""Scores that are metrics of a training."""
+"""Scores that are logged as metrics."""
 
 console = Console()
 
@@ -61,14 +60,14 @@ def score_fold(
     case and, if the settings ask for them, the scored mask of every organ as NIfTI.
 
     Args:
-        module: the trained network; a checkpoint's, or one that was trained just now.
+        module: the trained network, loaded or just trained.
         split: whose held-out cases are scored.
-        settings: how they are scored.
+        settings: of the evaluation.
         output_dir: where scores, pictures and predictions go.
-        steps: how many the network was trained for; None if that is not known.
-        selected: ``last``, or ``best`` for the weights that validated best within these steps.
-        watch: told of every case.
-        n_cases: score this many at most, to try the way rather than the network.
+        steps: number of training steps; None if unknown.
+        selected: ``last``, or ``best`` for the weights with the best validation.
+        watch: called for every case.
+        n_cases: score at most this many cases, for a test run.
     """
     scores = _score_cases(module, split, settings, output_dir, watch, n_cases)
     taken = steps_taken(steps, record_of(module), selected)
@@ -96,7 +95,7 @@ def _score_cases(
     n_queries = len(split.evaluation_plan()[:n_cases])
     for case, by_method, of_case in track(found, "Scoring cases", n_queries, console=console):
         scores += of_case
-        labels = as_label_map(by_method[TRAINED])
+        labels = label_map(by_method[TRAINED])
         if watch is not None:
             watch(case, labels, of_case)
         if settings.save_predictions:
@@ -125,7 +124,7 @@ def _draw(folder: Path, case: EvaluationCase, labels: NDArray[np.uint8], split: 
 
 
 def _metrics(scores: Sequence[ScoredCase]) -> dict[str, float]:
-    """Scores of the trained network by organ and their mean; those that no case has left out."""
+    """Scores of the trained network by organ, and their mean; undefined ones are omitted."""
     trained = [score for score in scores if score.method == TRAINED]
     found = {name: per_organ(trained, name) for name in NAMED}
     return {
@@ -137,10 +136,10 @@ def _metrics(scores: Sequence[ScoredCase]) -> dict[str, float]:
 
 
 def evaluator_of(split: Split, settings: EvaluationSettings) -> Evaluator:
-    """The evaluator of a data set that the settings describe.
+    """The evaluator of a data set with the given settings.
 
     Raises:
-        InputError: settings that cannot be followed.
+        InputError: the settings cannot work.
     """
     return Evaluator(
         classes=split.classes,
@@ -152,7 +151,7 @@ def evaluator_of(split: Split, settings: EvaluationSettings) -> Evaluator:
 
 
 def _methods(module: GMRDModule, *, with_baselines: bool) -> dict[str, Any]:
-    """The trained network, and what it has to beat."""
+    """The trained network and the baselines."""
     methods: dict[str, Any] = {TRAINED: module.network}
     if with_baselines:
         methods["the same, untrained"] = _untrained(module)
@@ -163,10 +162,10 @@ def _methods(module: GMRDModule, *, with_baselines: bool) -> dict[str, Any]:
 
 
 def _untrained(module: GMRDModule) -> torch.nn.Module:
-    """The network as its training began: with pretrained weights, if it began from such.
+    """The network before training, with pretrained weights if it had any.
 
     Raises:
-        InputError: the pretrained weights are not at hand.
+        InputError: the pretrained weights are not available.
     """
     record = record_of(module)
     settings = dict(module.hparams["network"])
@@ -177,6 +176,4 @@ def _untrained(module: GMRDModule) -> torch.nn.Module:
         try:
             return network_of(settings)
         except InputError as error:
-            raise InputError(
-                f"{error}; or leave the untrained network out: baselines=false"
-            ) from error
+            raise InputError(f"{error}; or omit the untrained network: baselines=false") from error

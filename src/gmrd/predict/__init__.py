@@ -1,1 +1,1 @@
-"""From annotated scans to the organ in other scans, in the scans' own geometry."""
+"""Prediction: from annotated scans to the organs in other scans, in their own geometry."""

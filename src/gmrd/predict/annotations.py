@@ -1,4 +1,4 @@
-"""Label maps that a person drew: those in a folder, and drafts that are no longer as written."""
+"""Manual label maps: those in a folder, and drafts that were changed after they were written."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from gmrd.errors import InputError
 from gmrd.io.digest import digest
-from gmrd.io.names import SCAN_ENDINGS, stem
+from gmrd.io.names import SCAN_EXTENSIONS, stem
 from gmrd.io.readers import read_scan
 
 
 class Ledger:
-    """Digests of all drafts that were ever written into a folder, one a line.
+    """Digests of all drafts ever written to a folder, one per line.
 
-    A digest is noted before its file appears, so that no draft is ever taken for a person's work,
-    whenever the program is killed.
+    A digest is recorded before its file appears. So even if the program is killed, no draft is
+    mistaken for manual work.
 
     Args:
         folder: of the drafts.
@@ -28,39 +28,39 @@ class Ledger:
         self.path = folder / "digests.txt"
 
     def note(self, file: Path) -> None:
-        """Note a file's content; it is on the disk when this returns."""
+        """Record a file's digest; it is on disk when this returns."""
         with self.path.open("a", encoding="ascii") as lines:
             lines.write(f"{digest(file)}\n")
             lines.flush()
             os.fsync(lines.fileno())
 
-    def is_mended(self, file: Path) -> bool:
-        """Whether a draft's content was never noted; False where there is no draft.
+    def is_corrected(self, file: Path) -> bool:
+        """Whether a draft's digest was never recorded; False if there is no draft.
 
         Raises:
-            InputError: there is a draft and nothing was ever noted.
+            InputError: there is a draft, but no record at all.
         """
         if not file.is_file():
             return False
         if not self.path.is_file():
             raise InputError(
-                f"{self.path} is missing, so mended drafts cannot be told from others: move the "
-                f"label maps that you mended into annotations/, then delete {self.path.parent}"
+                f"{self.path} is missing, so corrected drafts cannot be recognised: move the label "
+                f"maps that you corrected into annotations/, then delete {self.path.parent}"
             )
         return digest(file) not in self.path.read_text(encoding="ascii").split()
 
 
 def drawn(folder: Path, scans: Collection[str]) -> dict[str, Path]:
-    """The label maps in a folder by the names of the scans that they are of.
+    """The label maps in a folder, by the name of their scan.
 
-    A label map has its scan's name, or that and ``_seg``, and may end in ``.seg.nrrd``.
+    A label map is named after its scan, optionally with ``_seg`` or ``.seg`` appended.
 
     Raises:
-        InputError: one belongs to no scan, or two belong to the same.
+        InputError: one belongs to no scan, or two belong to the same scan.
     """
     found: dict[str, Path] = {}
     for file in sorted(folder.glob("*")):
-        if not file.name.lower().endswith(SCAN_ENDINGS) or file.name.startswith("."):
+        if not file.name.lower().endswith(SCAN_EXTENSIONS) or file.name.startswith("."):
             continue
         bare = stem(file)
         plain = bare.removesuffix(".seg")
@@ -72,7 +72,9 @@ def drawn(folder: Path, scans: Collection[str]) -> dict[str, Path]:
                 f"{', '.join(sorted(scans))}"
             )
         if name in found:
-            raise InputError(f"{file} and {found[name].name} are of one scan: delete one of them")
+            raise InputError(
+                f"{file} and {found[name].name} belong to the same scan: delete one of them"
+            )
         found[name] = file
     return found
 
@@ -80,11 +82,11 @@ def drawn(folder: Path, scans: Collection[str]) -> dict[str, Path]:
 def incomplete(
     maps: Mapping[str, Path], first: Path, names: Mapping[int, str] | None
 ) -> dict[str, list[int]]:
-    """The label maps that cannot be a support, by name, with the label values that they lack.
+    """The label maps that cannot be a support, by name, with their missing label values.
 
     Args:
         maps: label maps by name.
-        first: the first support's, which holds every value if ``names`` does not say them.
+        first: label map of the first support; its values are required if ``names`` is None.
         names: label value to organ name.
     """
     if not maps:

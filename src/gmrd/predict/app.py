@@ -1,8 +1,8 @@
-"""A local web page: pick scans, see drafts, mend one, let the rest get better for it.
+"""A local web page: segment scans, correct a draft, and segment the rest again with it.
 
-Built on Gradio. It listens on this machine alone unless told otherwise, takes files up to a
-limit and works on one request at a time. What was sent and found lies in a folder that only its
-owner can read, for a day at most; it goes when the page ends.
+Built on Gradio. By default it listens on this machine only, limits the size of uploads and
+handles one request at a time. Uploads and results are kept in a private folder for at most a day,
+and deleted when the server stops.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from gmrd.predict.options import Options
 from gmrd.predict.project import Project
 from gmrd.viz.pictures import colour_of
 
-MENDING = """Choose an organ's colour and paint, or erase; what was painted on a slice is kept when
-another is chosen. Or give a label map that you mended elsewhere. The scan becomes a further
+CORRECTING = """Choose an organ's colour and paint, or erase; changes to a slice are kept when you
+choose another. Or upload a label map that you corrected elsewhere. The scan becomes an additional
 support, and the others are segmented again."""
 
 HEADING = """# gmrd
-One annotated scan in, the organ out in others. Scans are NIfTI, NRRD or MHA files, or a zip with
-one of these or a DICOM series. Several annotated scans need as many label maps; they are paired in
-the order of their names. Nothing leaves this machine. For research only.
+Segments organs in your scans as in an annotated one. Scans are NIfTI, NRRD or MHA files, or a zip
+with one of these or a DICOM series. Each annotated scan needs a label map; they are paired in the
+order of their file names. Nothing leaves this machine. For research only.
 """
 
 KEPT_SECONDS = 24 * 3600
-"""For so long what was sent and found is kept while the page runs."""
+"""How long uploads and results are kept while the server runs."""
 
 Explain = Callable[[Exception], str]
 
@@ -55,12 +55,12 @@ def build_app(
 
     Args:
         checkpoint: see :class:`Predictor`.
-        options: the same.
-        results: takes a folder for every request.
-        explain: what is said of an error.
+        options: see :class:`Predictor`.
+        results: folder for a subfolder per request.
+        explain: turns an error into a message.
     """
     gradio = _gradio()
-    progress = gradio.Progress()  # shown where it is the default of an argument
+    progress = gradio.Progress()  # Gradio shows it where it is an argument's default
     settings = {"ckpt_path": checkpoint, "options": asdict(options), "keep_support": False}
 
     def saying_why(task: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,7 +83,7 @@ def build_app(
         remove_old(results.parent)
         pairs = pair_by_name(images or [], labels or [])
         if not queries:
-            raise InputError("scans to segment are needed")
+            raise InputError("no scans to segment: choose at least one")
         place = tempfile.mkdtemp(dir=results)
         return updated(Project.create(Path(place) / "project", pairs, queries, **settings), bar)
 
@@ -120,7 +120,7 @@ def build_app(
         if not desk.name:
             return ["", None, gradio.Slider(), None]
         page = desk.file("page").read_text(encoding="utf-8")
-        # The page runs its own script and must not reach the application around it.
+        # Sandboxed: the page's script must not reach the application around it.
         frame = (
             f'<iframe sandbox="allow-scripts" srcdoc="{escape(page)}" width="100%" height="900">'
         )
@@ -145,10 +145,10 @@ def build_app(
         button = gradio.Button("Segment", variant="primary", elem_id="segment")
         desk = gradio.State()
         table = gradio.HTML(elem_id="table")
-        scans = gradio.Dropdown(label="Draft, those to look at first on top", elem_id="scan")
+        scans = gradio.Dropdown(label="Drafts, those to check first at the top", elem_id="scan")
         download = gradio.File(label="Label map", elem_id="download", interactive=False)
-        with gradio.Accordion("Mend this draft", open=False, elem_id="mend"):
-            gradio.Markdown(MENDING)
+        with gradio.Accordion("Correct this draft", open=False, elem_id="correct"):
+            gradio.Markdown(CORRECTING)
             slider = gradio.Slider(1, 2, step=1, label="Slice", elem_id="turn")
             editor = gradio.ImageEditor(
                 type="numpy",
@@ -161,15 +161,15 @@ def build_app(
                 elem_id="brush",
                 show_label=False,
             )
-            mended = gradio.File(label="or a label map that you mended", elem_id="mended")
+            corrected = gradio.File(label="or a corrected label map", elem_id="corrected")
             more = gradio.Button("Add as support and update the rest", elem_id="add")
         page = gradio.HTML(elem_id="result")
         view = [page, download, slider, editor]
-        everything = [desk, table, scans, mended, *view]
+        everything = [desk, table, scans, corrected, *view]
         button.click(saying_why(segment), [images, labels, queries], everything)
         scans.input(saying_why(choose), [desk, scans], view)
         slider.release(saying_why(turn), [desk, editor, slider], editor)
-        more.click(saying_why(add), [desk, editor, mended], everything)
+        more.click(saying_why(add), [desk, editor, corrected], everything)
     return app
 
 
@@ -185,13 +185,13 @@ def serve(
     """Serve the page until interrupted.
 
     Raises:
-        InputError: the page cannot listen there.
+        InputError: it cannot listen at this host and port.
     """
     refuse_taken(host, port)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
     with temporary_folder() as folder:
-        # Gradio's own folder for what is sent is readable by all, and stays.
+        # Gradio's default upload folder is readable by all users and is never deleted.
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "sent")
         results = folder / "results"
         results.mkdir()
@@ -206,7 +206,7 @@ def serve(
                 allowed_paths=[str(results)],
                 show_error=True,
             )
-    os._exit(0)  # at once: a request that is being worked on must not keep the page alive
+    os._exit(0)  # at once: a request in progress must not keep the server alive
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -214,10 +214,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def refuse_taken(host: str, port: int) -> None:
-    """Refuse a place where nothing can listen.
+    """Refuse a host or port that is not available.
 
     Raises:
-        InputError: the host is none of this machine's, or the port is taken.
+        InputError: the host is not an address of this machine, or the port is in use.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -228,13 +228,13 @@ def refuse_taken(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise InputError(
-            f"host={host} port={port} cannot be listened at ({error.strerror}): set another port, "
-            "such as port=8000, or host=127.0.0.1"
+            f"host={host} port={port} is not available ({error.strerror}): set another port, such "
+            "as port=8000, or host=127.0.0.1"
         ) from error
 
 
 def remove_old(folder: Path, *, seconds: float = KEPT_SECONDS) -> None:
-    """Remove files and empty folders that were not changed for so many seconds."""
+    """Remove files and empty folders older than ``seconds``."""
     before = time.time() - seconds
     for path in sorted(folder.rglob("*"), reverse=True):
         try:
@@ -246,22 +246,22 @@ def remove_old(folder: Path, *, seconds: float = KEPT_SECONDS) -> None:
 
 
 def pair_by_name(images: list[str], labels: list[str]) -> list[tuple[str, str]]:
-    """Scans and label maps in the order of their file names, the first with the first.
+    """Scans and label maps, paired in the order of their file names.
 
     Raises:
-        InputError: there are none, or not as many of the one as of the other.
+        InputError: there are none, or their numbers differ.
     """
     if not images or len(images) != len(labels):
         raise InputError(
-            f"{len(images)} annotated scans and {len(labels)} label maps: every annotated scan "
-            "needs its own label map"
+            f"{len(images)} annotated scans and {len(labels)} label maps: give one label map for "
+            "each annotated scan"
         )
     named = (sorted(files, key=lambda file: Path(file).name) for files in (images, labels))
     return list(zip(*named, strict=True))
 
 
 def without_folders(text: str, folder: Path) -> str:
-    """A message without the places of what was sent, which say nothing to the visitor."""
+    """A message without the paths of uploads, which mean nothing to the visitor."""
     return re.sub(rf"{re.escape(str(folder))}/([^\s/:,]+/)*", "", text)
 
 

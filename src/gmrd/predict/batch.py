@@ -1,7 +1,7 @@
-"""Many scans, one after another, into one folder whose summary is whole at any time.
+"""Many scans segmented one by one into a folder; its summary is kept up to date after each.
 
-A scan that fails does not end the others. One that was segmented before, from the same content
-with the same supports and settings, is not segmented again.
+A scan that fails does not stop the others. A scan that was already segmented is skipped if its
+content, the supports and the settings are unchanged.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from gmrd.predict.triage import Record
 
 SUMMARY = "summary.json"
 MOST_LABELS = 64
-"""Distinct values that a label map has at most."""
+"""Largest number of distinct values in a label map."""
 FLAT = 0.9
-"""Share of neighbours along a row that are equal in a label map."""
+"""Smallest share of equal neighbours along the rows of a label map."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A scan of a batch that is dealt with.
+    """A processed scan of a batch.
 
     Attributes:
         number: from 1.
-        total: scans of the batch.
-        record: what the summary says of it.
-        kept: whether it was finished before.
-        seconds_left: until the end of the batch; None while no time is known.
+        total: scans in the batch.
+        record: its entry in the summary.
+        kept: whether an earlier run had segmented it.
+        seconds_left: estimate until the end of the batch; None before the first scan is done.
     """
 
     number: int
@@ -53,16 +53,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Batch:
-    """How scans are segmented, and where to.
+    """How scans are segmented, and where results go.
 
     Attributes:
         out: folder of the results.
-        predictor: gives what segments a scan; asked only when a scan is to be segmented.
-        write: writes the result's files into ``out`` and returns its record.
-        key: of all that a result depends on beside the scan.
-        about: what the summary says of the run.
-        again: segment also what was finished before.
-        explain: what is said of a scan's error.
+        predictor: returns the function that segments a scan; called only if there is one to do.
+        write: writes a result's files to ``out`` and returns its record.
+        key: digest of everything that a result depends on, except the scan.
+        about: information about the run, for the summary.
+        again: also segment scans that are already done.
+        explain: turns an unexpected error into a message.
     """
 
     out: Path
@@ -74,10 +74,10 @@ class Batch:
     explain: Callable[[Exception], str] = lambda error: f"{type(error).__name__}: {error}"
 
     def run(self, queries: Sequence[Query]) -> Iterator[Step]:
-        """Deal with every query; the summary is written before each step is given.
+        """Process every query; the summary is written before each step is yielded.
 
         Raises:
-            InputError: nothing can be written, or the folder's summary is damaged.
+            InputError: the folder is not writable, or its summary is damaged.
         """
         records = read_records(self.out)
         taken = {source: record["name"] for source, record in records.items()}
@@ -94,7 +94,7 @@ class Batch:
             yield Step(number, len(queries), record, kept, left)
 
     def _record(self, query: Query, name: str, before: Record | None) -> tuple[Record, bool]:
-        """What is known of a scan now, and whether it was known before."""
+        """A scan's record, and whether it is that of an earlier run."""
         about = {"name": name, "source": query.source}
         try:
             about["key"] = f"{self.key}-{digest(query.path)}"
@@ -113,7 +113,7 @@ class Batch:
             return {"status": "done"} | self.write(found) | {"source": query.source}
         except InputError as error:
             return {"status": "failed", "error": str(error)}
-        except Exception as error:  # a fault of one scan must not cost the others
+        except Exception as error:  # one failed scan must not stop the others
             return {"status": "failed", "error": self.explain(error)}
 
     def _is_finished(self, record: Record, key: str) -> bool:
@@ -123,7 +123,7 @@ class Batch:
 
 
 def read_records(folder: Path) -> dict[str, Record]:
-    """What a folder's summary says, by the scans' sources; nothing where there is none.
+    """The records in a folder's summary, by source; empty if there is no summary.
 
     Raises:
         InputError: the summary is damaged.
@@ -136,12 +136,12 @@ def read_records(folder: Path) -> dict[str, Record]:
         return {record["source"]: {"status": "done"} | record for record in scans}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no summary of gmrd ({error}): delete it, or choose another folder for out"
+            f"{path} is not a summary of gmrd ({error}): delete it, or choose another out folder"
         ) from error
 
 
 def looks_like_labels(image: Num[np.ndarray, "z y x"]) -> bool:
-    """Whether an image is a label map: a few whole numbers in areas without texture."""
+    """Whether an image is probably a label map: few whole values in flat regions."""
     some = image[::2, ::4, ::4]
     if (some != np.round(some)).any() or len(np.unique(some)) > MOST_LABELS:
         return False

@@ -1,4 +1,4 @@
-"""A slice of a label map as a picture that can be painted on, and back."""
+"""A slice of a label map as a paintable picture, and a painted picture as labels."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from matplotlib.colors import to_rgb
 from gmrd.viz.pictures import COLOURS, colour_of
 
 SIDE = 768
-"""Pixels of a picture's sides: a slice is enlarged by a whole factor, and lies in the upper left.
+"""Side of a picture in pixels. A slice is enlarged by an integer factor, in the upper left corner.
 
-All pictures are of one size, because Gradio's editor loses them when its canvas changes.
+All pictures have the same size, because Gradio's editor loses them when its canvas changes size.
 """
 TINT = 150
-"""Opacity of what is there already, 0 to 255."""
+"""Opacity of existing labels, 0 to 255."""
 PAINTED = 75
-"""Opacity from which a pixel counts as painted: brushes have soft edges."""
+"""Opacity from which a pixel counts as painted; brushes have soft edges."""
 MOST_ORGANS = len(COLOURS)
-"""That can be told apart by colour."""
+"""Organs that have distinct colours."""
 
 
 def factor(shape: tuple[int, ...]) -> int:
-    """How many pixels of the picture a voxel's side is; 0 where the slice is too large."""
+    """Pixels per voxel side in the picture; 0 if the slice is too large."""
     return SIDE // max(shape)
 
 
 def grey_picture(
     image: Num[np.ndarray, "y x"], grey: tuple[float, float]
 ) -> UInt8[np.ndarray, "h w 4"]:
-    """A slice, opaque; ``grey`` are the values shown as black and white."""
+    """An opaque greyscale slice; ``grey`` holds the values shown as black and white."""
     low, high = grey
     shade = np.clip((image - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     opaque = np.full_like(shade, 255)
@@ -39,7 +39,7 @@ def grey_picture(
 
 
 def tint(labels: Integer[np.ndarray, "y x"], values: Sequence[int]) -> UInt8[np.ndarray, "h w 4"]:
-    """Organs in their colours, clear elsewhere."""
+    """Organs in their colours, transparent elsewhere."""
     picture = np.zeros((*labels.shape, 4), dtype=np.uint8)
     for value in values:
         picture[labels == value] = (*_colour(value), TINT)
@@ -51,18 +51,18 @@ def painted(
     values: Sequence[int],
     shape: tuple[int, int],
 ) -> Integer[np.ndarray, "y x"]:
-    """The labels of painted layers, upper ones last: each pixel is of the organ of its colour."""
+    """The labels of painted layers, in order from bottom to top, by the nearest organ colour."""
     step, labels = factor(shape), np.zeros(shape, dtype=np.int32)
     colours = np.array([_colour(value) for value in values], dtype=np.int32)
     for layer in layers:
         rows, columns = (
-            ((np.arange(n) + 0.5) * step * size / SIDE).astype(int)  # the middles of voxels
+            ((np.arange(n) + 0.5) * step * size / SIDE).astype(int)  # voxel centres
             for n, size in zip(shape, layer.shape[:2], strict=True)
         )
-        middle = layer[np.ix_(rows, columns)]
-        distance = np.abs(middle[:, :, None, :3].astype(np.int32) - colours).sum(axis=-1)
+        sampled = layer[np.ix_(rows, columns)]
+        distance = np.abs(sampled[:, :, None, :3].astype(np.int32) - colours).sum(axis=-1)
         nearest = np.asarray(values)[distance.argmin(axis=-1)]
-        labels = np.where(middle[..., 3] >= PAINTED, nearest, labels)
+        labels = np.where(sampled[..., 3] >= PAINTED, nearest, labels)
     return labels
 
 

@@ -1,4 +1,4 @@
-"""Organs by dense matching with the annotated scans: nothing is trained."""
+"""Organs by dense matching with the annotated scans, without training."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from gmrd.predict.frame import Frame
 from gmrd.predict.geometry import Grid
 
 LEAST_CELLS = 0.5
-"""Cells of the fine grid that an organ must fill in all: less is a speck."""
+"""Smallest total area of an organ, in cells of the fine grid."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A scan on its working slices, along the supports.
+    """A scan on its working slices, aligned with the supports.
 
     Attributes:
         placed: the slices and their alignments.
-        grid: the way between them and the scan's voxels.
+        grid: the mapping between them and the scan's voxels.
     """
 
     placed: Placed
@@ -46,20 +46,20 @@ class Query:
 
     @property
     def consistency(self) -> tuple[float, ...]:
-        """For each support, the share of places whose matches in it lead back to them."""
+        """For each support, the mean cycle consistency of the query's positions."""
         return tuple(alignment.consistency for alignment in self.placed.alignments)
 
 
 @dataclass(frozen=True)
 class OnScan(Mapping[int, Float32[np.ndarray, "z y x"]]):
-    """Probabilities by label value, brought to the scan's voxels when they are asked for.
+    """Probabilities by label value, resampled to the scan's voxels on demand.
 
     Attributes:
-        slices: on the working slices.
+        slices: probabilities on the working slices.
         organs: the organs' label values.
-        grid: the way to the scan.
-        agreement: by label value, how much of what matching says within the label regions and
-            shapes say, too; nan for an organ that was not found.
+        grid: the mapping to the scan.
+        agreement: by label value, the ratio of refined to matched probabilities within the label;
+            nan for an organ that was not found.
     """
 
     slices: Float32[np.ndarray, "k z y x"]
@@ -79,7 +79,7 @@ class OnScan(Mapping[int, Float32[np.ndarray, "z y x"]]):
         return len(self.organs)
 
     def labels(self) -> UInt[np.ndarray, "z y x"]:
-        """The most probable organ's label value."""
+        """The label value of each voxel's most probable organ."""
         return self.grid.decided(self.slices, partial(most_probable, values=self.organs))
 
 
@@ -92,8 +92,8 @@ class MatchingMethod:
         encoder: whose features are matched, see :func:`gmrd.nn.lite.lite_encoder`.
 
     Attributes:
-        names: of the organs that are large enough to be matched.
-        skipped: names of those that are not.
+        names: label value to name, of the organs large enough to match.
+        skipped: names of the others.
 
     Raises:
         InputError: the encoder's weights are missing, or no organ is large enough.
@@ -116,26 +116,25 @@ class MatchingMethod:
         self.skipped = [n for n, kept in zip(names.values(), large, strict=True) if not kept]
         if not self.names:
             raise InputError(
-                f"{read[0][0].source}: {', '.join(self.skipped)} is too small to be matched on "
-                f"pixels of {self.frame.pixel:.2g} mm: crop the scan to the organ's surroundings"
+                f"{read[0][0].source}: {', '.join(self.skipped)} is too small to match on pixels "
+                f"of {self.frame.pixel:.2g} mm: crop the scan around the organ"
             )
         self.supports = [
             MatchingSupport(scan, masks[:, large], network, progress) for scan, masks in laid
         ]
 
     def place(self, scan: Scan, progress: Progress = silent) -> Query:
-        """A query along the supports."""
-        working, grid = self.frame.lay(scan)
+        """Align a query with the supports."""
+        working, grid = self.frame.resample(scan)
         return Query(place(working, self.supports, progress), grid)
 
     def __call__(self, query: Query, *, pieces: bool = True, progress: Progress = silent) -> OnScan:
         """Every organ's probabilities.
 
         Args:
-            query: what is searched.
-            pieces: keep of each organ as many pieces as are annotated: by evidence alone, a
-                kidney was lost to a stomach.
-            progress: told how far the work is.
+            query: the aligned query.
+            pieces: keep as many components of each organ as are annotated.
+            progress: called during the work.
         """
         matched = match(query.placed, self.supports, progress)
         probabilities = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
@@ -154,9 +153,10 @@ class MatchingMethod:
         return OnScan(probabilities, values, query.grid, agreement)
 
     def keep_organs(self, query: Query, probabilities: Float32[np.ndarray, "k z y x"]) -> None:
-        """Set the probability to 0 in pieces of an organ's label that are not the organ.
+        """Set the probability to 0 in components of an organ's label that are not the organ.
 
-        As many are kept as are annotated, those that lead back best to the annotated organ.
+        As many are kept as are annotated, those with the best reverse Dice: by evidence alone, a
+        kidney was lost to a stomach.
         """
         labels = most_probable(probabilities, tuple(self.names))
         for organ, (value, probability) in enumerate(zip(self.names, probabilities, strict=True)):
@@ -173,13 +173,13 @@ class MatchingMethod:
             probability[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
 
     def reverse(self, query: Query, labels: UInt[np.ndarray, "z y x"]) -> dict[str, float]:
-        """Per organ, the best support's Dice with what the finding leads back to."""
+        """Reverse Dice of each organ, for the best support."""
         masks = [query.grid.slices((labels == v).astype(np.float32)) for v in self.names]
         scores = self._reverse(query.placed, np.stack(masks, axis=1))
         return dict(zip(self.names.values(), scores, strict=True))
 
     def _reverse(self, placed: Placed, masks: Float32[np.ndarray, "z k y x"]) -> list[float]:
-        """The same for masks on the working slices."""
+        """Reverse Dice of masks on the working slices, for the best support."""
         cells = shares(torch.from_numpy(masks), STRIDE)
         deviations = (ACROSS_MM, IN_PLANE_PX * self.frame.pixel)
         scores = [
@@ -192,6 +192,6 @@ class MatchingMethod:
     def _lay(
         self, scan: Scan, label: Int[np.ndarray, "z y x"], names: Mapping[int, str]
     ) -> tuple[WorkingScan, Float32[np.ndarray, "n k h w"]]:
-        working, grid = self.frame.lay(scan)
+        working, grid = self.frame.resample(scan)
         masks = [grid.slices((label == value).astype(np.float32)) for value in names]
         return working, np.stack(masks, axis=1)

@@ -1,20 +1,22 @@
-"""Organs by a trained network: annotated slices explain the query slices at their height."""
+"""Organs by a trained network: each query slice uses annotated slices at its height."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int
-from scipy.ndimage import gaussian_filter1d
+from jaxtyping import Bool, Float32, Int, UInt
+from scipy import ndimage
 
 from gmrd.checkpoint.load import load_module
+from gmrd.checkpoint.record import TrainingRecord, record_of
 from gmrd.data.protocol import support_slices
 from gmrd.data.volume import standardise
-from gmrd.inference import Chunk, Segmenter
+from gmrd.inference import Chunk, Segmenter, label_map
 from gmrd.inference import segment as segment_slices
 from gmrd.io.scan import Scan
 from gmrd.module import GMRDModule
@@ -23,23 +25,43 @@ from gmrd.predict.heights import HeightAlignment, align_heights, nearest_slices,
 from gmrd.predict.intensity import Intensity
 from gmrd.predict.options import Options
 from gmrd.predict.support import Support
-from gmrd.predict.training import TrainingScans
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """What a network found in a scan.
+
+    Attributes:
+        probabilities: by label value, on the scan's voxels.
+        covered: share of the scan's signal within the network's field of view.
+    """
+
+    probabilities: Mapping[int, Float32[np.ndarray, "z y x"]]
+    covered: float
+
+    def labels(self, *, largest_component: bool) -> UInt[np.ndarray, "z y x"]:
+        """The label value of each voxel's most probable organ, 0 where none exceeds 0.5."""
+        labels = label_map(self.probabilities)
+        if largest_component:
+            for value in self.probabilities:
+                labels[(labels == value) & ~_largest(labels == value)] = 0
+        return labels
 
 
 class NetworkMethod:
-    """A trained network with its annotated scans on the slices that it was trained on.
+    """A trained network, and its supports resampled to the training geometry.
 
     Args:
         checkpoint: a file that ``gmrd-train`` or ``gmrd-convert`` wrote, or a module.
         read: annotated scans with their label maps.
         names: label value to organ name.
-        geometry: of the training volumes, where the checkpoint does not record it or is wrong.
-        intensity: what to do to intensities; None for what the training did.
+        geometry: of the training volumes; None for the one that the checkpoint records.
+        intensity: preprocessing of intensities; None for that of the training.
         options: see :class:`Options`.
-        device: that the network runs on.
+        device: to run the network on.
 
     Raises:
-        InputError: the checkpoint is refused, or nothing is left of a label.
+        InputError: the checkpoint is refused, or a label vanishes on the network's slices.
     """
 
     def __init__(
@@ -59,14 +81,14 @@ class NetworkMethod:
             self.name, module = str(checkpoint), load_module(checkpoint)
         self.network = module.network.eval().to(device)
         self.options, self.device, self.names = options, device, names
-        training = TrainingScans.from_record(module.hparams.get("scans"))
-        self.knows_geometry = bool(geometry or training.geometry)
-        self.geometry = geometry or training.geometry or TrainingGeometry.of(read[0][0])
-        self.intensity = intensity or training.intensity
-        self.supports = [Support.lay(*p, names, self.geometry, self.intensity) for p in read]
+        known, recorded = _training_of(record_of(module))
+        self.knows_geometry = bool(geometry or known)
+        self.geometry = geometry or known or TrainingGeometry.of(read[0][0])
+        self.intensity = intensity or recorded
+        self.supports = [Support.resampled(*p, names, self.geometry, self.intensity) for p in read]
 
-    def __call__(self, scan: Scan) -> tuple[dict[int, Float32[np.ndarray, "z y x"]], float]:
-        """Every label's probability on the scan's voxels, and the share of its signal seen."""
+    def __call__(self, scan: Scan) -> NetworkResult:
+        """Every organ's probabilities on the scan's voxels."""
         grid = Grid.between(scan, self.geometry)
         image = standardise(grid.slices(self.intensity(scan.image)))
         alignments = [
@@ -80,21 +102,21 @@ class NetworkMethod:
             batch_size=self.options.batch_size,
             device=self.device,
         )
-        signal = np.clip(scan.image - np.median(scan.image), 0, None)
-        return {v: grid.scan(self._smoothed(p.numpy())) for v, p in found.items()}, (
-            grid.share_covered(signal)
+        return NetworkResult(
+            {value: grid.scan(self._smoothed(p.numpy())) for value, p in found.items()},
+            covered=grid.share_covered(np.clip(scan.image - np.median(scan.image), 0, None)),
         )
 
     def _smoothed(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
-        """Slices are predicted one by one; what their neighbours do not see either is doubted."""
+        """Smoothed along z, because slices are predicted independently of each other."""
         if self.options.smoothing <= 0:
             return probability
         return np.asarray(
-            gaussian_filter1d(probability, self.options.smoothing, axis=0, mode="nearest")
+            ndimage.gaussian_filter1d(probability, self.options.smoothing, axis=0, mode="nearest")
         )
 
     def _chunks(self, value: int, alignments: Sequence[HeightAlignment]) -> Iterator[Chunk]:
-        """Query slices grouped by the annotated slices (one of each support) that explain them."""
+        """Query slices grouped by their support slices, one of each support."""
         paired = list(zip(self.supports, alignments, strict=True))
         nearest = [
             nearest_slices(
@@ -118,7 +140,7 @@ class NetworkMethod:
     def _searched(
         self, value: int, paired: Sequence[tuple[Support, HeightAlignment]]
     ) -> Bool[np.ndarray, " z"]:
-        """Query slices where a support lets the organ be expected."""
+        """Query slices where the organ is expected, by at least one support."""
         if self.options.extent == "all":
             return np.ones(len(paired[0][1].heights), dtype=bool)
         within = [
@@ -128,6 +150,21 @@ class NetworkMethod:
             for support, alignment in paired
         ]
         return np.asarray(np.any(within, axis=0))
+
+
+def _training_of(record: TrainingRecord | None) -> tuple[TrainingGeometry | None, Intensity]:
+    """Geometry and intensities of the training volumes, where a checkpoint records them."""
+    if record is None:
+        return None, Intensity()
+    geometry = TrainingGeometry(record.orientation, record.spacing, record.slice_shape)
+    return geometry, Intensity(window=record.window, clip_percentile=record.clip_percentile)
+
+
+def _largest(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    pieces, n_pieces = ndimage.label(mask)
+    if n_pieces <= 1:
+        return mask
+    return np.asarray(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax())
 
 
 def _stack(slices: Sequence[Any]) -> Float32[torch.Tensor, "k h w"]:

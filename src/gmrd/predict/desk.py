@@ -1,4 +1,4 @@
-"""What a visitor of the web page works on: a project, and the scan that is shown."""
+"""The state of a visitor's page: a project, and the draft on display."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Picture = UInt8[np.ndarray, "h w 4"]
 
 
 class Desk:
-    """A project's drafts, of which one is shown and may be painted on, slice by slice.
+    """A project's drafts; one is on display and can be painted on, slice by slice.
 
     Args:
-        project: with drafts; its worst is shown at first.
+        project: its worst draft is displayed first.
     """
 
     def __init__(self, project: Project) -> None:
@@ -32,7 +32,7 @@ class Desk:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look at the folder anew, and show the worst draft."""
+        """Read the folder again and display the worst draft."""
         self.state = self.project.state()
         done = [draft for draft in self.state.drafts if draft["status"] == "done"]
         self.records = {str(draft["name"]): draft for draft in done}
@@ -40,7 +40,7 @@ class Desk:
             self.show(str(done[0]["name"]))
 
     def show(self, name: str) -> None:
-        """Show a draft."""
+        """Display a draft."""
         self.name = name
         scan = self.project.scan(name)
         labels = self.project.labels(name, scan)
@@ -58,30 +58,30 @@ class Desk:
 
     @property
     def paintable(self) -> bool:
-        """Whether organs can be told apart by their colours, and a slice fits into a picture."""
+        """Whether each organ has its own colour, and a slice fits into a picture."""
         return 0 < len(self.names) <= MOST_ORGANS and factor(self.labels.shape[1:]) > 0
 
     def pictures(self) -> tuple[Picture, Picture]:
-        """The shown slice, and the organs on it."""
+        """The current slice, and the organs on it."""
         labels = self.labels[self.slice]
         return grey_picture(self.image[self.slice], self.grey), tint(labels, list(self.names))
 
     def keep(self, layers: Sequence[Picture]) -> None:
-        """Take over what was painted on the shown slice."""
+        """Apply what was painted on the current slice."""
         shape = self.labels[self.slice].shape
         self.labels[self.slice] = painted(layers, list(self.names), shape)
 
     def add_support(self, file: str | None) -> None:
-        """Make the shown scan a support, with a label map from a file or as it was painted."""
+        """Make the current scan a support, with a label map from a file or as painted."""
         labels = file or restore(self.labels, self.affine, UPRIGHT)
         self.project.annotate(self.name, labels)
 
     def file(self, kind: str) -> Path:
-        """A file of the shown draft: ``labels``, ``page`` or ``picture``."""
+        """A file of the current draft: ``labels``, ``page`` or ``picture``."""
         return self.project.drafts / str(self.records[self.name]["files"][kind])
 
     def table(self) -> str:
-        """All scans as HTML, those to look at first on top."""
+        """All scans as an HTML table, those to check first at the top."""
         organs = list(dict.fromkeys(o for r in self.records.values() for o in r["label_values"]))
         heads = ["Scan", *(f"{_swatch(self.records, o)}{escape(o)}: est. Dice, ml" for o in organs)]
         rows = [_row(draft, organs) for draft in self.state.drafts]
@@ -95,7 +95,7 @@ class Desk:
         )
 
     def choices(self) -> list[tuple[str, str]]:
-        """What to show for a scan in a list, and its name."""
+        """Display text and name of each scan, for a list."""
         return [
             (f"{name} (lowest est. Dice {100 * lowest_dice(record):.0f} %)", name)
             for name, record in self.records.items()

@@ -1,7 +1,7 @@
-"""A trained network for use elsewhere: lean checkpoint, ``torch.export`` program, ONNX.
+"""Exporting a trained network: a small checkpoint, a ``torch.export`` program, or ONNX.
 
-What is exported is the query path: slices and the descriptors of a support in, foreground
-probabilities out. Descriptors are made once with :meth:`gmrd.nn.GMRD.describe` and kept.
+Programs contain the query path: from slices and a support's descriptors to foreground
+probabilities. Compute the descriptors once per support, with :meth:`gmrd.nn.GMRD.describe`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class QueryPath(nn.Module):
 
 
 def shrink(ckpt_path: Path, out: Path) -> str:
-    """Write a checkpoint with the weights in half precision and nothing that only resuming needs.
+    """Write a checkpoint with half-precision weights and without the state for resuming.
 
     Returns:
-        What was kept.
+        A note on the result.
     """
     module = load_module(ckpt_path)
     state = {
@@ -54,7 +54,7 @@ def shrink(ckpt_path: Path, out: Path) -> str:
     }
     hyper_parameters = dict(module.hparams)
     network = hyper_parameters["network"]
-    if "pretrained" in network:  # a network of one's own need not know it
+    if "pretrained" in network:  # custom networks may lack it
         hyper_parameters["network"] = {**network, "pretrained": None}
     with replacing(out) as temporary:
         torch.save({"hyper_parameters": hyper_parameters, "state_dict": state}, temporary)
@@ -62,7 +62,7 @@ def shrink(ckpt_path: Path, out: Path) -> str:
 
 
 def export_program(ckpt_path: Path, out: Path) -> str:
-    """Write the query path with ``torch.export``; the number of slices stays free."""
+    """Write the query path with ``torch.export``, for any number of slices."""
     path, example = _traceable(ckpt_path)
     program = torch.export.export(path, example, dynamic_shapes=_dynamic())
     with replacing(out) as temporary:
@@ -73,7 +73,7 @@ def export_program(ckpt_path: Path, out: Path) -> str:
 
 
 def export_onnx(ckpt_path: Path, out: Path) -> str:
-    """Write the query path as ONNX, and run it with onnxruntime to see that it agrees."""
+    """Write the query path as ONNX, and check it against the network with onnxruntime."""
     try:
         import onnx  # noqa: F401
         import onnxruntime
@@ -113,7 +113,7 @@ def _traceable(ckpt_path: Path) -> tuple[QueryPath, tuple[Tensor, Tensor, Tensor
 
 
 def _other_slices(example: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """The same descriptors with another number of slices than was traced."""
+    """The same descriptors with a number of slices other than the traced one."""
     slices = torch.randn(3, *example[0].shape[1:], generator=torch.Generator().manual_seed(1))
     return slices, example[1], example[2]
 
@@ -130,6 +130,6 @@ def _agreed(runner: str, difference: float) -> str:
     if not difference <= TOLERANCE:
         raise RuntimeError(
             f"{runner} differs from the network by {difference:.2g}, more than {TOLERANCE:g}: "
-            "do not use the export"
+            "do not use this export"
         )
     return f"{runner} agrees with the network to {difference:.1g} on other slices."

@@ -1,4 +1,4 @@
-"""The frame that scans are matched in: the first support's axes, and a pixel size that fits it."""
+"""The frame in which scans are matched: the first support's axes, and a suitable pixel size."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float
 
-from gmrd.data.ranks import body_mask, ranks
 from gmrd.io.scan import Scan
+from gmrd.matching.ranks import body_mask, ranks
 from gmrd.matching.scan import WorkingScan
 from gmrd.predict.geometry import Grid, Turn
 
 SIDE_PX = 256
-"""Pixels along the longer side of what is looked at."""
+"""Pixels along the longer side of the matched field of view."""
 LARGEST = 2.0
-"""Times that a scan's own pixels are enlarged at most: more shows nothing new."""
+"""Largest upsampling factor of a scan's own pixels; more adds no information."""
 AIR = 1.4
-"""A field wider than this many times the body is looked at no wider than that."""
+"""The matched field of view is at most this many times as wide as the body."""
 SIDE_MULTIPLE = 32
 LEAST_THICKNESS_MM = 3.0
-"""Thinner slices are averaged to about :data:`THICKNESS_MM`: organs are matched in millimetres."""
+"""Thinner slices are averaged to about :data:`THICKNESS_MM`, since matching works in mm."""
 THICKNESS_MM = 4.0
 UNTURNED = np.array([[0, 1], [1, 1], [2, 1]])
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Axes and pixel size that a support sets for itself and every query.
+    """Axes and pixel size, set by a support for itself and every query.
 
     Attributes:
-        reference: the support's affine; only its directions count.
-        pixel: side of a pixel in mm.
+        reference: the support's affine; only its directions are used.
+        pixel: pixel size in mm.
     """
 
     reference: Float[np.ndarray, "4 4"]
@@ -42,8 +42,8 @@ class Frame:
     def of(cls, support: Scan) -> Frame:
         """The frame of a support.
 
-        The pixel is a 256th of the longer side of a slice, or of 1.4 times the body's where
-        the field is wider; at least half of the scan's own.
+        The pixel size is 1/256 of a slice's longer side, or of 1.4 times the body's if that is
+        shorter, but at least half of the scan's own pixel size.
         """
         _, *spacing = support.spacing
         field = max(n * mm for n, mm in zip(support.image.shape[1:], spacing, strict=True))
@@ -55,12 +55,12 @@ class Frame:
         pixel = min(field, AIR * float(max(sides))) / SIDE_PX
         return cls(support.affine, max(pixel, min(spacing) / LARGEST))
 
-    def lay(self, scan: Scan) -> tuple[WorkingScan, Grid]:
-        """A scan on working slices, and the way between them and its voxels.
+    def resample(self, scan: Scan) -> tuple[WorkingScan, Grid]:
+        """A scan resampled to working slices, and the grid that maps between the two.
 
-        Axes are permuted and flipped to lie along the support's as closely as they can: by the
-        angles between the two scans, so that near 45° to the patient's axes a few degrees of
-        difference permute nothing.
+        Axes are permuted and flipped to those closest to the support's. This is decided by the
+        angles between the two scans and not by the patient's axes, so that for scans at about 45°
+        to those, a few degrees of difference do not permute axes.
         """
         grid = self.grid(scan)
         image = grid.slices(scan.image)
@@ -68,7 +68,7 @@ class Frame:
         return WorkingScan(ranks(image, body), body, grid.spacing), grid
 
     def grid(self, scan: Scan) -> Grid:
-        """The way between a scan's voxels and its working slices."""
+        """The mapping between a scan's voxels and its working slices."""
         relative = np.eye(4)
         relative[:3, :3] = np.linalg.solve(_directions(self.reference), scan.affine[:3, :3])
         turn = Turn.between(nib.io_orientation(relative), UNTURNED)

@@ -1,8 +1,7 @@
-"""Between a scan's voxels and the slices that a network was trained on, there and back.
+"""Resampling from a scan's voxels to the slices that a method works on, and back.
 
-Axes are permuted and flipped to the training's orientation, then each is interpolated on its
-own. An oblique scan keeps its obliqueness: it is handled in its own nearest axes, so the way
-back is the same road and nothing is lost to a rotation.
+Axes are permuted and flipped to the target orientation, then interpolated one by one. An oblique
+scan is not rotated: it is resampled along its own axes, which makes the inverse equally simple.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from gmrd.io.scan import Scan
 from gmrd.values.kinds import Count, Orientation, Positive
 
 BLOCK = 8 * 1024**2
-"""Voxels that are interpolated at a time."""
+"""Voxels interpolated at a time."""
 
 THIN = 0.5
-"""Slices thinner than this share of the training's are averaged to the training's thickness."""
+"""Slices thinner than this share of the training's spacing are averaged to it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class TrainingGeometry:
 
     @classmethod
     def of(cls, scan: Scan) -> TrainingGeometry:
-        """The geometry of a scan: assumed where a checkpoint records none."""
+        """The geometry of a scan, which is assumed if a checkpoint records none."""
         return cls(
             "".join(nib.aff2axcodes(scan.affine)),
             scan.spacing,
@@ -54,19 +53,19 @@ class TrainingGeometry:
 
 @dataclass(frozen=True)
 class Turn:
-    """How a scan's axes are permuted and flipped, and back: nibabel's orientation transforms."""
+    """A permutation and flip of a scan's axes and its inverse, as nibabel's transforms."""
 
     there: Num[np.ndarray, "3 2"]
     back: Num[np.ndarray, "3 2"]
 
     @classmethod
     def between(cls, start: Num[np.ndarray, "3 2"], end: Num[np.ndarray, "3 2"]) -> Turn:
-        """From one orientation, as nibabel describes them, to another."""
+        """From one nibabel orientation to another."""
         transform = nib.orientations.ornt_transform
         return cls(transform(start, end), transform(end, start))
 
     def sizes(self, scan: Scan) -> tuple[tuple[float, float, float], tuple[int, int, int]]:
-        """Voxel size in mm and number of voxels, (z, y, x), of the turned scan."""
+        """Voxel size in mm and number of voxels, (z, y, x), of the reoriented scan."""
         stored = scan.image.shape[::-1]
         affine = scan.affine @ nib.orientations.inv_ornt_aff(self.there, stored)
         empty = np.empty(stored, dtype=np.bool_)
@@ -76,12 +75,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Grid:
-    """A scan's voxels and the training slices that cover them.
+    """The mapping between a scan's voxels and the slices that cover it.
 
     Attributes:
-        flips: nibabel's orientation transform of the (x, y, z) array, and back.
-        to_slices: per oriented axis (z, y, x), a matrix (slice positions, scan positions).
-        to_scan: per oriented axis (z, y, x), a matrix (scan positions, slice positions).
+        flips: nibabel's orientation transform of the (x, y, z) array, and its inverse.
+        to_slices: per reoriented axis (z, y, x), a matrix (slice positions, scan positions).
+        to_scan: per reoriented axis (z, y, x), a matrix (scan positions, slice positions).
         spacing: of the slices, (z, y, x) in mm.
     """
 
@@ -92,7 +91,7 @@ class Grid:
 
     @classmethod
     def between(cls, scan: Scan, training: TrainingGeometry) -> Grid:
-        """Lay the training's slices over a scan, centre on centre."""
+        """Slices of the training's geometry over a scan, with a common centre."""
         axes = nib.orientations.axcodes2ornt(training.orientation)
         turn = Turn.between(nib.io_orientation(scan.affine), axes)
         own, _ = turn.sizes(scan)
@@ -107,7 +106,7 @@ class Grid:
         spacing: tuple[float, float, float],
         slice_shape: tuple[int, int],
     ) -> Grid:
-        """Slices of this spacing (z, y, x) and shape over a turned scan, centre on centre."""
+        """Slices of this spacing (z, y, x) and shape over a reoriented scan, centred on it."""
         own, lengths = turn.sizes(scan)
         counts = (max(1, round(lengths[0] * own[0] / spacing[0])), *slice_shape)
         axes = [Axis(*sizes) for sizes in zip(lengths, own, counts, spacing, strict=True)]
@@ -118,14 +117,20 @@ class Grid:
             spacing=spacing,
         )
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of slices, and their rows and columns."""
+        z, y, x = (len(matrix) for matrix in self.to_slices)
+        return z, y, x
+
     def slices(self, volume: Num[np.ndarray, "zs ys xs"]) -> Float32[np.ndarray, "z y x"]:
-        """A scan's values on the training's slices; beyond the scan, its lowest value."""
+        """A scan's values resampled to the slices; outside the scan, its lowest value."""
         lowest = float(np.float32(volume.min()))
         oriented = turned(volume, self.flips[0])
         return np.asarray(_resample(oriented, self.to_slices, lowest) + np.float32(lowest))
 
     def scan(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "zs ys xs"]:
-        """Probabilities on the training's slices brought to the scan's voxels; 0 beyond them."""
+        """Probabilities on the slices resampled to the scan's voxels; 0 outside the slices."""
         return turned(_resample(probability, self.to_scan), self.flips[1])
 
     def decided(
@@ -133,11 +138,11 @@ class Grid:
         probabilities: Float32[np.ndarray, "k z y x"],
         decide: Callable[[Float32[np.ndarray, "k s y x"]], UInt[np.ndarray, "s y x"]],
     ) -> UInt[np.ndarray, "zs ys xs"]:
-        """What is decided by several probabilities on the scan's voxels, some slices at a time.
+        """Labels on the scan's voxels, decided from resampled probabilities a few slices at a time.
 
         Args:
-            probabilities: on the training's slices.
-            decide: from the probabilities of some slices to their labels.
+            probabilities: on the slices.
+            decide: maps the probabilities of some slices to labels.
         """
         across, *in_plane = self.to_scan
         n_slices = max(1, BLOCK // math.prod(map(len, in_plane)))
@@ -149,14 +154,14 @@ class Grid:
         return turned(np.concatenate(parts), self.flips[1])
 
     def share_covered(self, body: Num[np.ndarray, "zs ys xs"]) -> float:
-        """Which share of a non-negative volume lies on the training's slices."""
-        inside = self.scan(np.ones([len(matrix) for matrix in self.to_slices], dtype=np.float32))
+        """The share of a non-negative volume that lies on the slices."""
+        inside = self.scan(np.ones(self.shape, dtype=np.float32))
         return float((body * (inside > 0.5)).sum() / max(float(body.sum()), 1e-12))
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Two rows of equidistant positions with a common centre: a scan's and the slices'."""
+    """Two sets of equidistant positions with a common centre: a scan's and the slices'."""
 
     n_from: int
     step_from: float
@@ -164,14 +169,14 @@ class Axis:
     step_to: float
 
     def reversed(self) -> Axis:
-        """The way back."""
+        """The inverse mapping."""
         return Axis(self.n_to, self.step_to, self.n_from, self.step_from)
 
     def resampling(self) -> Float32[np.ndarray, "to from"]:
-        """Linear interpolation as a matrix, smoothed where it leaves samples out.
+        """Linear interpolation as a matrix, with smoothing when downsampling.
 
-        Positions beyond the first and last sample are filled with zeros. Equal steps only
-        crop or pad by whole samples, so a volume of the training's geometry stays as it is.
+        Positions outside the samples get 0. With equal steps, whole samples are cropped or padded,
+        so a volume that already has the target geometry is unchanged.
         """
         step = self.step_to / self.step_from
         if abs(step - 1) < 1e-3:
@@ -199,9 +204,10 @@ def _resample(
     matrices: Sequence[Float32[np.ndarray, "_ _"]],
     lowest: float = 0.0,
 ) -> Float32[np.ndarray, "zo yo xo"]:
-    """The volume less ``lowest``, interpolated along z, then in plane.
+    """The volume minus ``lowest``, interpolated along z, then in plane.
 
-    In blocks, so that beside the volume and the result memory holds the smaller of what is between.
+    This is done in blocks, so that beside the volume and the result, memory holds only the volume
+    interpolated along z.
     """
     across, *in_plane = matrices
     n_rows = max(1, BLOCK // (volume.shape[0] * volume.shape[2]))

@@ -1,9 +1,10 @@
-"""Scans and label maps as people hold them in Python: files, arrays, images of nibabel."""
+"""Scans and label maps from Python: files, arrays or nibabel images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Int32, Num, Shaped
@@ -18,12 +19,13 @@ from gmrd.io.readers import read_label, read_scan
 from gmrd.io.scan import Scan
 from gmrd.io.voxels import VoxelType, as_integers, as_voxels
 
-ScanLike = str | Path | Scan | SpatialImage | tuple[np.ndarray, Sequence[int | float] | np.ndarray]
-"""A file or DICOM folder, an image of nibabel, or an array (z, y, x) with its place: the voxel
-size (z, y, x) in mm, or an affine from (x, y, z) to right-anterior-superior mm as nibabel's."""
+ArrayWithPlace: TypeAlias = tuple[np.ndarray, Sequence[int | float] | np.ndarray]
+ScanLike: TypeAlias = str | Path | Scan | SpatialImage | ArrayWithPlace
+"""A file or DICOM folder, a nibabel image, or an array (z, y, x) with its geometry: the voxel size
+(z, y, x) in mm, or an affine as nibabel's, from (x, y, z) to right-anterior-superior mm."""
 
-LabelLike = str | Path | np.ndarray | SpatialImage
-"""A file, an array (z, y, x) on the voxels of its scan, or an image of nibabel."""
+LabelLike: TypeAlias = str | Path | np.ndarray | SpatialImage
+"""A file, an array (z, y, x) of its scan's shape, or a nibabel image."""
 
 ARRAY = "an array"
 
@@ -31,11 +33,11 @@ ARRAY = "an array"
 def as_scan(given: ScanLike) -> Scan:
     """Read or wrap a scan.
 
-    An array with a voxel size alone is taken to lie as SimpleITK's arrays without a direction:
-    x to the patient's left, y to the back, z to the head.
+    An array with only a voxel size is assumed to be oriented as in SimpleITK by default: x to the
+    patient's left, y to posterior, z to superior.
 
     Raises:
-        InputError: a file is refused, or an array has no three dimensions or lies nowhere.
+        InputError: a file is refused, an array is not 3-D, or its affine is refused.
     """
     if isinstance(given, Scan):
         return given
@@ -45,8 +47,8 @@ def as_scan(given: ScanLike) -> Scan:
         return scan_of_image(given, np.float32)
     if not isinstance(given, tuple) or len(given) != 2:  # whoever passes an array alone
         raise InputError(
-            f"a scan is a {type(given).__name__}: give a file, an image of nibabel, or a pair of "
-            "an array (z, y, x) and its voxel size (z, y, x) in mm or its affine"
+            f"a scan cannot be a {type(given).__name__}: give a file, a nibabel image, or a pair "
+            "of an array (z, y, x) and its voxel size (z, y, x) in mm or its affine"
         )
     array, place = np.asarray(given[0]), np.asarray(given[1], dtype=np.float64)
     return Scan("scan", _volume(array, np.float32), _affine(place), source=ARRAY)
@@ -56,7 +58,7 @@ def as_label(given: LabelLike, scan: Scan) -> Int32[np.ndarray, "z y x"]:
     """Read or wrap the label map of a scan; it must have the scan's shape and place.
 
     Raises:
-        InputError: it has another, or holds values that are no labels.
+        InputError: it does not fit the scan, or a value is not a label.
     """
     if isinstance(given, str | Path):
         return read_label(given, scan)
@@ -85,10 +87,10 @@ def _affine(place: Num[np.ndarray, "..."]) -> Num[np.ndarray, "4 4"]:
         affine = place
     else:
         raise InputError(
-            f"{ARRAY} comes with {place.tolist()}: give three voxel sizes (z, y, x) in mm, or an "
-            "affine of 4 x 4"
+            f"{ARRAY} comes with {place.tolist()}: give three voxel sizes (z, y, x) in mm, or a "
+            "4 x 4 affine"
         )
     if place.shape == (3,) and not place.min() > 0:
-        raise InputError(f"{ARRAY} has voxels of {place.tolist()} mm: sizes are above 0")
+        raise InputError(f"{ARRAY} has voxels of {place.tolist()} mm: sizes must be above 0")
     refuse_unplaceable(ARRAY, affine)
     return affine

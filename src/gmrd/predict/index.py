@@ -1,7 +1,7 @@
-"""One HTML file about many scans: a table with thumbnails, to be sorted by any column.
+"""An HTML index of many scans: a table with thumbnails that can be sorted by any column.
 
-Pictures are embedded and nothing is loaded, so that it works from a disk; it links to the scans'
-own pages beside it.
+Pictures are embedded and nothing is loaded from elsewhere, so it opens from disk; it links to the
+scans' own pages beside it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ th button {{ font: inherit; font-weight: bold; border: 0; background: none; curs
 td.number {{ text-align: right; }} tr.low {{ background: #fbe9dd; }}
 img {{ display: block; max-width: {width}px; max-height: {height}px; }}
 </style></head><body>
-<h1>Drafts, those to look at first on top</h1>
+<h1>Drafts, those to check first at the top</h1>
 <p>{advice}</p>
 <p>{annotated}</p>
 <table><thead><tr>{headings}</tr></thead><tbody id="rows">
 {rows}
 </tbody></table>
-<p>A heading sorts by its column. The estimated Dice is a hint, no
+<p>Click a heading to sort by its column. The estimated Dice is a hint, not a
 measurement. For research only; not a medical device.</p>
 <script>
 document.querySelectorAll("th button").forEach((button, column) => {{
@@ -68,16 +68,16 @@ def write_index(path: Path, records: Sequence[Record], *, low: float = 0.6) -> N
     """Write the table of a batch.
 
     Args:
-        path: where to write; the records' files lie beside it.
-        records: of the summary; only scans with a draft, or that failed, get a row.
-        low: rows with an estimated Dice below this are tinted.
+        path: where to write, in the folder of the records' files.
+        records: from the summary; only scans with a draft and failed scans get a row.
+        low: rows with a lower estimated Dice are highlighted.
     """
     shown = worst_first([r for r in records if r["status"] in ("done", "failed")])
     annotated = [record["name"] for record in records if record["status"] == "annotated"]
     organs = list(dict.fromkeys(o for record in shown for o in record.get("volumes_ml", {})))
     titles = ["Picture", "Scan", "Lowest estimate / %"]
     titles += [f"{organ} / {unit}" for organ in organs for unit in ("ml", "est. %")]
-    titles += ["Likeness / %", "Remarks"]
+    titles += ["Similarity / %", "Remarks"]
     text = TEMPLATE.format(
         advice=escape(advice(records)),
         annotated=escape(f"Annotated: {', '.join(annotated)}." if annotated else ""),
@@ -96,8 +96,8 @@ def advice(records: Iterable[Record]) -> str:
     if chosen is None:
         return "No scan was segmented."
     return (
-        f"Annotate {chosen['name']} next: it is least like the supports "
-        f"({100 * best_similarity(chosen):.0f} % of its places are matched consistently)."
+        f"Annotate {chosen['name']} next: it is the least similar to the supports "
+        f"({100 * best_similarity(chosen):.0f} % of its positions match consistently)."
     )
 
 

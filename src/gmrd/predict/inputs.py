@@ -1,4 +1,4 @@
-"""Which scans are meant: files, DICOM series, and folders of both; and what to call each."""
+"""Finding the scans to segment (files, DICOM series, folders of both) and naming them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from gmrd.errors import InputError
 from gmrd.io.marks import holds_slices, is_result
-from gmrd.io.names import READABLE_ENDINGS, stem
+from gmrd.io.names import READABLE_EXTENSIONS, stem
 
 RESERVED = ("index", "summary")
-"""Names of files that a batch itself writes."""
+"""Names of a batch's own files."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Query:
 
     Attributes:
         path: a file, or the folder of a DICOM series.
-        listed: it was found in a folder, so that it may be something else than a scan.
-        base: the folder that scans within are named from, so that both can move together.
+        listed: whether it was found in a folder; then it may not be a scan.
+        base: paths in this folder are stored relative to it, so that all can move together.
     """
 
     path: Path
@@ -33,12 +33,12 @@ class Query:
 
     @property
     def source(self) -> str:
-        """What tells it from all others: its path, below ``base`` without what leads there."""
+        """Its unique identifier: its path, relative to ``base`` if it lies within."""
         return source_of(self.path, self.base)
 
 
 def source_of(path: Path, base: Path | None = None) -> str:
-    """A path without what leads to ``base``, if it lies below; the whole path otherwise."""
+    """A path relative to ``base`` if it lies within, otherwise absolute."""
     place = path.resolve()
     if base is not None and place.is_relative_to(base.resolve()):
         return place.relative_to(base.resolve()).as_posix()
@@ -51,14 +51,14 @@ def find_queries(
     exclude: Iterable[str | Path] = (),
     base: Path | None = None,
 ) -> list[Query]:
-    """The scans that paths name, each once.
+    """The scans at the given paths, each once.
 
-    A folder is searched with its subfolders: every file of a known ending is a scan, and so is
-    every folder that holds DICOM slices. Hidden files and results of earlier runs are passed over.
+    Folders are searched recursively: every file with a known extension is a scan, and so is every
+    folder of DICOM slices. Hidden files and results of earlier runs are skipped.
 
     Args:
         paths: a scan or a folder, or several.
-        exclude: files and folders that are left out of what a folder holds.
+        exclude: files and folders to skip when searching folders.
         base: see :class:`Query`.
 
     Raises:
@@ -70,13 +70,13 @@ def find_queries(
     for path in given:
         place = Path(path).expanduser()
         if not place.exists():
-            raise InputError(f"query={place}: there is no such file or folder")
+            raise InputError(f"query={place} does not exist")
         for query in (replace(query, base=base) for query in _queries(place, left_out)):
             found.setdefault(query.source, query)
     if not found:
         raise InputError(
-            f"query={', '.join(map(str, given))} holds no scan beside supports and results: there "
-            "is nothing to segment"
+            f"query={', '.join(map(str, given))} holds no scans besides supports and results: "
+            "there is nothing to segment"
         )
     return list(found.values())
 
@@ -87,7 +87,7 @@ def _queries(place: Path, left_out: set[Path]) -> list[Query]:
     held = list(_held(place, left_out))
     if held or any(excluded.is_relative_to(place.resolve()) for excluded in left_out):
         return [Query(path, listed=path != place) for path in held]
-    return [Query(place, listed=False)]  # an empty folder: reading it says what it lacks
+    return [Query(place, listed=False)]  # an empty folder: reading it explains what is missing
 
 
 def _held(folder: Path, left_out: set[Path]) -> Iterator[Path]:
@@ -99,20 +99,20 @@ def _held(folder: Path, left_out: set[Path]) -> Iterator[Path]:
         if here.resolve() not in left_out and holds_slices(here):
             yield here
         for file in sorted(here / f for f in files if f[0] != "."):
-            readable = file.name.lower().endswith(READABLE_ENDINGS)
+            readable = file.name.lower().endswith(READABLE_EXTENSIONS)
             if readable and file.resolve() not in left_out and not is_result(file):
                 yield file
 
 
 def unique_names(queries: Sequence[Query], taken: Mapping[str, str]) -> dict[str, str]:
-    """Source to a name that no other scan has, also where case does not count.
+    """A name for each source, unique even if case is ignored.
 
-    A name is the file's without endings, or the folder's; where several are the same, the folders
-    above are put before it.
+    It is the file name without extensions, or the folder's name; parent folders are prefixed where
+    names collide.
 
     Args:
         queries: the scans.
-        taken: names by source that earlier runs gave; they are kept.
+        taken: names given by earlier runs, by source; they are kept.
     """
     names = {query.source: taken[query.source] for query in queries if query.source in taken}
     used = {name.lower() for name in (*RESERVED, *taken.values())}
@@ -124,7 +124,7 @@ def unique_names(queries: Sequence[Query], taken: Mapping[str, str]) -> dict[str
         names |= fit
         used |= {name.lower() for name in fit.values()}
         pending = [query for query in pending if query.source not in names]
-    for query in pending:  # two endings of one name in one folder
+    for query in pending:  # same name, same folder, other extension
         numbered = (f"{_name(query.path, 0)}_{number}" for number in count(2))
         names[query.source] = next(name for name in numbered if name.lower() not in used)
         used.add(names[query.source].lower())
@@ -132,7 +132,7 @@ def unique_names(queries: Sequence[Query], taken: Mapping[str, str]) -> dict[str
 
 
 def _name(path: Path, depth: int) -> str:
-    """A scan's name with that many folders before it."""
+    """A scan's name prefixed by ``depth`` parent folders."""
     place = path.resolve()
     above = [folder.name for folder in place.parents if folder.name][:depth]
     return "_".join([*reversed(above), place.name if place.is_dir() else stem(place)])

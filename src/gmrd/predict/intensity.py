@@ -1,4 +1,4 @@
-"""Intensities as training saw them: outliers clipped, then z-scored over the volume."""
+"""The intensity preprocessing of training: outliers clipped, then z-scored per volume."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from gmrd.values.kinds import Percentile, Window
 from gmrd.viz.pictures import grey_range
 
 AIR = -500.0
-"""Hounsfield units; MRI and windowed CT do not go as low."""
+"""In Hounsfield units; MRI and windowed CT have no values as low."""
 SOFT_TISSUE = (-160.0, 240.0)
-"""The window in which an abdominal CT is looked at, in Hounsfield units."""
+"""Display window of an abdominal CT, in Hounsfield units."""
 
 
 @dataclass(frozen=True)
 class Intensity:
-    """What is done to a scan's intensities before it is laid on the training's slices.
+    """Clipping of a scan's intensities before it is resampled to the training geometry.
 
     Attributes:
         window: lowest and highest value kept, such as (-125, 275) HU for an abdominal CT.
-        clip_percentile: values above this percentile become it, as the field does with MRI;
-            not used with a window.
+        clip_percentile: values above this percentile are clipped to it, as is usual for MRI;
+            ignored with a window.
 
     Raises:
-        InputError: the window is empty or reversed, or there is no such percentile.
+        InputError: the window is empty or reversed, or the percentile is out of range.
     """
 
     window: Window | None = None
@@ -48,10 +48,10 @@ class Intensity:
 
 
 def in_hounsfield(image: Float32[np.ndarray, "z y x"]) -> bool:
-    """Whether a scan looks like a CT as scanners store it: with air around the patient."""
+    """Whether a scan looks like an unwindowed CT, with air around the patient."""
     return bool(np.percentile(image, 1) < AIR)
 
 
 def shown_range(image: Float32[np.ndarray, "z y x"]) -> tuple[float, float]:
-    """The values that a picture of the scan shows as black and as white."""
+    """The values shown as black and white in pictures of the scan."""
     return SOFT_TISSUE if in_hounsfield(image) else grey_range(image)

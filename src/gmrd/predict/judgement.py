@@ -1,16 +1,16 @@
-"""What speaks against trusting a segmentation, in words."""
+"""Reasons to doubt a segmentation, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 LOW_DICE = 0.6
 """An estimate below this is a finding."""
 LOW_SIMILARITY = 0.4
-BY_RETURN = 1.0, 0.08
+BY_REVERSE = 1.0, 0.08
 BY_AGREEMENT = 1.258, -0.298
-"""Slope and intercept of an organ's Dice, see docs/predict.md."""
+"""Slope and intercept of the regression to an organ's Dice, see docs/predict.md."""
 VOLUME_RATIO = 3.0
 LEAST_COVERED = 0.9
 
@@ -23,123 +23,116 @@ class Finding:
     text: str
 
 
-def judge(
-    *,
-    volumes: Mapping[str, float],
-    support_volumes: Mapping[str, float],
-    quality: Mapping[str, float],
-    similarity: float,
-    mirrored: bool,
-    same_kind: bool,
-    covered: float,
-    known_geometry: bool,
-    skipped: Sequence[str],
-) -> tuple[Finding, ...]:
-    """All reasons to doubt a result, the gravest first.
+@dataclass(frozen=True)
+class OrganEvidence:
+    """What is known of an organ that was searched for.
 
-    Args:
-        volumes: ml of every organ found.
-        support_volumes: ml of every organ annotated, on average.
-        quality: estimated Dice of every organ; nan where nothing was found.
-        similarity: share of the query's places whose matches in the support lead back to them.
-        mirrored: whether the scan resembles its supports more when it is mirrored.
-        same_kind: whether query and supports are all in Hounsfield units, or none is.
-        covered: share of the query's brightness that the network's slices cover.
-        known_geometry: whether the checkpoint told how its training scans lay.
-        skipped: names of organs too small to be looked for.
+    Attributes:
+        volume_ml: found in the query.
+        support_ml: annotated in a support, on average.
+        estimated_dice: 0 to 1; nan where nothing was found.
     """
-    found = [*_organ_findings(volumes, support_volumes, quality)]
-    if similarity < LOW_SIMILARITY:
-        found.append(
-            Finding(
-                "unlike_support",
-                f"The scan looks unlike every support: {100 * similarity:.0f} % of its places are "
-                f"matched consistently, below {100 * LOW_SIMILARITY:.0f} %. Another body part, "
-                "orientation or modality? Use a support that was acquired like this scan.",
-            )
-        )
-    if mirrored:
-        found.append(
-            Finding(
-                "mirrored",
-                "The scan resembles its support more when it is mirrored: is the orientation in "
-                "both headers right? Left and right organs may be exchanged.",
-            )
-        )
-    if not same_kind:
-        found.append(
-            Finding(
-                "other_modality",
-                "Of the scan and its supports one holds values as low as those of air in a CT and "
-                "another does not: CT beside MRI? Use a support of the scan's own kind.",
-            )
-        )
-    if covered < LEAST_COVERED:
-        found.append(
-            Finding(
-                "outside_field",
-                f"{100 * (1 - covered):.0f} % of the scan's signal lies outside the field that the "
-                "network sees: organs near its edge are cut off.",
-            )
-        )
-    if not known_geometry:
-        found.append(
-            Finding(
-                "unknown_training",
-                "The checkpoint does not state the geometry of its training scans; the first "
-                "support's was used. Set geometry.* if they differ.",
-            )
-        )
-    if skipped:
-        found.append(
-            Finding(
-                "too_small",
-                f"{', '.join(skipped)}: annotated too small to be matched, and left out.",
-            )
-        )
-    return tuple(found)
+
+    volume_ml: float
+    support_ml: float
+    estimated_dice: float
 
 
-def _organ_findings(
-    volumes: Mapping[str, float],
-    support_volumes: Mapping[str, float],
-    quality: Mapping[str, float],
-) -> list[Finding]:
-    found = []
-    for name, volume in volumes.items():
-        if volume == 0:
-            found.append(Finding("empty", f"No {name} was found at all."))
-            continue
-        if quality[name] < LOW_DICE:
-            found.append(
-                Finding(
-                    "low_quality",
-                    f"{name} is probably poor: its estimated Dice is {100 * quality[name]:.0f} %. "
-                    "Look at it before it is used.",
-                )
-            )
-        ratio = volume / support_volumes[name]
-        if not 1 / VOLUME_RATIO < ratio < VOLUME_RATIO:
-            found.append(
-                Finding(
-                    "odd_volume",
-                    f"{name} measures {volume:.0f} ml, {ratio:.2g} times the support's "
-                    f"{support_volumes[name]:.0f} ml.",
-                )
-            )
-    return found
+@dataclass(frozen=True)
+class ScanEvidence:
+    """What is known of a query beside its organs; the defaults give no reason to doubt.
 
-
-def dice_by_return(reverse: float) -> float:
-    """An organ's expected Dice from the Dice of its support with what its finding leads back to.
-
-    For what a network found; see :func:`dice_by_agreement` for what was matched.
+    Attributes:
+        similarity: share of the query's positions whose matches in the support are cycle
+            consistent.
+        mirrored: whether the query matches its support better after mirroring.
+        same_modality: whether query and supports are all in Hounsfield units, or none is.
+        covered: share of the query's signal within the network's field of view.
+        known_geometry: whether the checkpoint records the geometry of its training volumes.
+        skipped: names of organs too small to match.
     """
-    return _on_line(reverse, BY_RETURN)
+
+    similarity: float = 1.0
+    mirrored: bool = False
+    same_modality: bool = True
+    covered: float = 1.0
+    known_geometry: bool = True
+    skipped: Sequence[str] = ()
+
+
+def judge(organs: Mapping[str, OrganEvidence], scan: ScanEvidence) -> tuple[Finding, ...]:
+    """All reasons to doubt a result: those of each organ, by name, then those of the scan."""
+    found = [finding for name, organ in organs.items() for finding in _of_organ(name, organ)]
+    return (*found, *_of_scan(scan))
+
+
+def _of_scan(scan: ScanEvidence) -> Iterator[Finding]:
+    if scan.similarity < LOW_SIMILARITY:
+        yield Finding(
+            "unlike_support",
+            f"The scan does not resemble any support: only {100 * scan.similarity:.0f} % of its "
+            f"positions match consistently (below {100 * LOW_SIMILARITY:.0f} %). Another body "
+            "part, orientation or modality? Use a support acquired like this scan.",
+        )
+    if scan.mirrored:
+        yield Finding(
+            "mirrored",
+            "The scan matches its support better when mirrored: is the orientation in both "
+            "headers right? Left and right organs may be swapped.",
+        )
+    if not scan.same_modality:
+        yield Finding(
+            "other_modality",
+            "Either the scan or a support has values as low as air in CT, but not both: CT beside "
+            "MRI? Use supports of the scan's modality.",
+        )
+    if scan.covered < LEAST_COVERED:
+        yield Finding(
+            "outside_field",
+            f"{100 * (1 - scan.covered):.0f} % of the scan's signal lies outside the network's "
+            "field of view: organs near its edge are cut off.",
+        )
+    if not scan.known_geometry:
+        yield Finding(
+            "unknown_training",
+            "The checkpoint does not record the geometry of its training scans; the first "
+            "support's was used. Set geometry.* if they differ.",
+        )
+    if scan.skipped:
+        yield Finding(
+            "too_small", f"{', '.join(scan.skipped)}: too small in the support to match; skipped."
+        )
+
+
+def _of_organ(name: str, organ: OrganEvidence) -> Iterator[Finding]:
+    if organ.volume_ml == 0:
+        yield Finding("empty", f"No {name} was found.")
+        return
+    if organ.estimated_dice < LOW_DICE:
+        yield Finding(
+            "low_quality",
+            f"{name} is probably poor: its estimated Dice is {100 * organ.estimated_dice:.0f} %. "
+            "Check it before use.",
+        )
+    ratio = organ.volume_ml / organ.support_ml
+    if not 1 / VOLUME_RATIO < ratio < VOLUME_RATIO:
+        yield Finding(
+            "odd_volume",
+            f"{name} measures {organ.volume_ml:.0f} ml, {ratio:.2g} times the support's "
+            f"{organ.support_ml:.0f} ml.",
+        )
+
+
+def dice_by_reverse(reverse: float) -> float:
+    """Expected Dice of an organ that a network found, from its reverse Dice.
+
+    See :mod:`gmrd.matching.reverse`; for organs found by matching see :func:`dice_by_agreement`.
+    """
+    return _on_line(reverse, BY_REVERSE)
 
 
 def dice_by_agreement(agreement: float) -> float:
-    """An organ's expected Dice from how far its regions and shape agree with what was matched."""
+    """Expected Dice of a matched organ, from its agreement with regions and shape."""
     return _on_line(agreement, BY_AGREEMENT)
 
 

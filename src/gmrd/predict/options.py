@@ -1,4 +1,4 @@
-"""How a query is matched with its supports and cleaned."""
+"""Options of segmentation."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from gmrd.values.kinds import Count, NonNegative
 
 @dataclass(frozen=True)
 class Options:
-    """How a query is matched with its supports and cleaned.
+    """Options of segmentation.
 
     Attributes:
         encoder: whose features are matched: ``lite0``, ``lite1`` or ``lite2``.
-        extent: with a checkpoint, ``aligned`` leaves out query slices that lie, by alignment
-            with the support, more than ``margin`` outside the organ; ``all`` predicts every slice.
-        margin: share of the organ's length that is still searched beyond each of its ends.
-        n_support_slices: annotated slices that a network takes from every support scan; without
-            a checkpoint all are used.
-        smoothing: of a network's probabilities along z, as a Gaussian's deviation in slices.
-        largest_component: keep only as many pieces of an organ as the support has.
+        extent: with a checkpoint, ``aligned`` skips query slices that lie, once aligned with the
+            support, more than ``margin`` outside the organ; ``all`` predicts every slice.
+        margin: share of the organ's length that is also searched beyond each end.
+        n_support_slices: annotated slices that a network uses from each support; without a
+            checkpoint all are used.
+        smoothing: of a network's probabilities along z: standard deviation of a Gaussian, in
+            slices.
+        largest_component: keep an organ's largest component only; without a checkpoint, as many
+            components as are annotated.
         batch_size: query slices that a network encodes together.
-        device: of the network: ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
+        device: of the network: ``auto``, ``cpu``, ``cuda`` or any torch device.
 
     Raises:
-        InputError: a value is none of these, or out of its range.
+        InputError: a value is invalid or out of range.
     """
 
     encoder: Literal["lite0", "lite1", "lite2"] = "lite0"

@@ -1,4 +1,4 @@
-"""The files that a prediction leaves: label map, probabilities, contact sheet, page, summary."""
+"""A prediction's files: label map, probabilities, contact sheet, page and summary."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def write_outputs(
     found: Segmentation,
     folder: Path,
     *,
-    ending: str = ".nii.gz",
+    extension: str = ".nii.gz",
     probabilities: bool = False,
     page: bool = True,
 ) -> dict[str, Any]:
-    """Write everything about one scan into ``folder`` and return its record.
+    """Write all files of a result to ``folder`` and return its record.
 
-    ``<name>_seg.nii.gz`` (or ``.dcm``) is the label map, ``<name>.png`` the contact sheet,
-    ``<name>.html`` a page with all slices, and ``<name>_probability_<organ>.nii.gz`` a map per
-    organ if asked for.
+    ``<name>_seg.nii.gz`` (or another extension) is the label map, ``<name>.png`` the contact
+    sheet, ``<name>.html`` a page with all slices, and ``<name>_probability_<organ>.nii.gz`` an
+    organ's probability map, if requested.
     """
     name = found.scan.name
-    files = {"labels": found.save(folder / f"{name}_seg{ending}").name}
+    files = {"labels": found.save(folder / f"{name}_seg{extension}").name}
     if probabilities:
         parts = file_names(found.names)
         for value, probability in found.probabilities.items():
@@ -60,14 +60,14 @@ def write_outputs(
 
 
 def file_names(names: Mapping[int, str]) -> dict[int, str]:
-    """What stands for organs in the names of files: no separators, and no two alike."""
+    """Organ names for use in file names: without separators, and unique."""
     plain = {value: re.sub(r"[^\w.+-]+", "_", name)[:60] for value, name in names.items()}
     alike = Counter(plain.values())
     return {v: name if alike[name] == 1 else f"{name}_{v}" for v, name in plain.items()}
 
 
 def record(found: Segmentation) -> dict[str, Any]:
-    """What the summary says of one scan; numbers only where there are some."""
+    """A scan's entry in the summary; NaN becomes None."""
     return {
         "name": found.scan.name,
         "source": found.scan.source,

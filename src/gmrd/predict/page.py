@@ -1,6 +1,6 @@
-"""One HTML file about one scan: slices under a slider, volumes, and what speaks against trust.
+"""An HTML page of one scan: slices with a slider, volumes, and reasons to doubt the result.
 
-The file holds everything it shows and loads nothing, so it can be mailed and opened anywhere.
+The file is self-contained, so it can be mailed and opened anywhere.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from gmrd.predict.result import Segmentation
 from gmrd.viz.pictures import colour_of
 
 LARGEST_SIDE = 320
-"""Pixels; larger slices are shrunk for the page only."""
+"""In pixels; larger slices are downsampled, on the page only."""
 SCREEN_SIDE = 512
-"""Pixels of a slice's longer side on the screen."""
+"""Longer side of a slice on the screen, in pixels."""
 
 TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -46,8 +46,8 @@ td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; }}
 <label>Overlay<br><input id="opacity" type="range" min="0" max="100" value="40"></label>
 <table><tr><th>Organ</th><th>Label</th><th>Volume / ml</th>
 <th>Estimated Dice / %</th></tr>{rows}</table>
-<p>Slices from below, the patient's right on the left. The estimated Dice is a hint, no
-measurement: look first at what is below 60 %.
+<p>Slices are seen from below, with the patient's right on the left. The estimated Dice is a hint,
+not a measurement: check what is below 60 % first.
 For research only; not a medical device.</p>
 <script>
 const slices = {slices};
@@ -88,7 +88,7 @@ def write_page(path: Path, found: Segmentation) -> None:
 
 
 def _extent(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> tuple[int, int]:
-    """Width and height on the screen, in the proportions that the slices have in mm."""
+    """Width and height on the screen, in the slices' physical proportions."""
     height, width = shape[1] * spacing[1], shape[2] * spacing[2]
     scale = SCREEN_SIDE / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
@@ -110,7 +110,7 @@ def _jpeg(grey: np.ndarray) -> str:
 
 
 def _overlay(labels: np.ndarray, values: list[int]) -> str:
-    """A transparent PNG with a palette: entry 0 is clear, entry i the colour of the i-th organ."""
+    """A palette PNG: entry 0 is transparent, entry i is the colour of the i-th organ."""
     indices = np.zeros(labels.shape, dtype=np.uint8)
     palette = [0, 0, 0]
     for number, value in enumerate(values, start=1):

@@ -1,13 +1,13 @@
-"""A folder that keeps the loop: annotate one scan, segment the others, mend the worst, again.
+"""The loop in a folder: annotate one scan, segment the others, correct the worst, repeat.
 
 ::
 
     study/project.yaml    scans, annotated scans and settings
-    study/annotations/    label maps that a person drew, each named after its scan
-    study/drafts/         label maps that the program found, as a batch writes them
+    study/annotations/    manual label maps, each named after its scan
+    study/drafts/         predicted label maps, as a batch writes them
 
-Which scans are annotated is seen from the files alone: a label map in ``annotations/``, or a
-draft whose content is not what the program wrote. Such a scan is a further support.
+The files alone determine which scans are annotated: those with a label map in ``annotations/``,
+and those whose draft is not as the program wrote it. Annotated scans are additional supports.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +43,20 @@ from gmrd.predict.support import read_pair
 from gmrd.predict.triage import Record, next_to_annotate, worst_first
 
 PART = ".part-"
-ANNOTATED = {"status": "annotated", "error": "annotated, so a support from the next update on"}
+ANNOTATED = {"status": "annotated", "error": "annotated: a support from the next update on"}
 
 
 @dataclass(frozen=True)
 class State:
-    """What a project's folder holds.
+    """The state of a project's folder.
 
     Attributes:
-        scans: all that are segmented unless they are annotated, by name.
-        annotated: label maps that a person drew of them, by name.
-        supports: the annotated scans that are used, first those of the project's file.
-        notes: what a person should know, such as a label map that cannot be used.
+        scans: all scans to segment or annotate, by name.
+        annotated: manual label maps of these scans, by name.
+        supports: the annotated scans in use, first those listed in the project file.
+        notes: for the user, such as on a label map that cannot be used.
         drafts: records of the scans that are not annotated, the worst first.
-        outdated: names of scans without a draft, or with one of earlier supports or settings.
+        outdated: names of scans without a draft, or with a draft from other supports or settings.
     """
 
     scans: Mapping[str, Query]
@@ -67,16 +68,16 @@ class State:
 
     @property
     def next(self) -> str | None:
-        """The scan whose annotation should help most; None where nothing was segmented."""
+        """The scan to annotate next; None if nothing was segmented."""
         chosen = next_to_annotate(self.drafts)
         return None if chosen is None else str(chosen["name"])
 
 
 class Project:
-    """A project in its folder.
+    """A project, stored in a folder.
 
     Args:
-        folder: with a project's file; :meth:`create` begins one.
+        folder: of an existing project; :meth:`create` makes a new one.
 
     Raises:
         InputError: there is no project, or its file is damaged.
@@ -85,7 +86,7 @@ class Project:
         >>> project = gmrd.Project.create("study", [("a.nii.gz", "a_seg.nii.gz")], "scans/")
         >>> for step in project.update():
         ...     print(step.record["name"])
-        >>> project.annotate("b", "b_mended.nii.gz")
+        >>> project.annotate("b", "b_corrected.nii.gz")
         >>> steps = list(project.update())
     """
 
@@ -93,7 +94,7 @@ class Project:
         self.folder = Path(folder).expanduser()
         self.drafts, self.annotations = self.folder / "drafts", self.folder / "annotations"
         self._ledger = Ledger(self.drafts)
-        self._settings()
+        ProjectFile.read(self.folder).checked_settings()
 
     @classmethod
     def create(
@@ -103,23 +104,25 @@ class Project:
         query: str | Path | Sequence[str | Path],
         **settings: Any,
     ) -> Project:
-        """Begin a project.
+        """Create a project.
 
         Args:
-            folder: of the project; made if need be.
-            support: annotated scans and their label maps, as files.
-            query: scans to segment, or folders that every update searches for them.
+            folder: of the project; made if it does not exist.
+            support: files of annotated scans and their label maps.
+            query: scans to segment, or folders that every update searches for scans.
             settings: keys of gmrd-predict, such as ``names``, ``ckpt_path`` and ``options``.
 
         Raises:
-            InputError: the folder holds a project, or something given is refused.
+            InputError: the folder already holds a project, or an argument is refused.
         """
         place = Path(folder).expanduser()
         if (place / NAME).exists():
-            raise InputError(f"{place / NAME} exists: open the project, or choose another folder")
+            raise InputError(
+                f"{place / NAME} already exists: open that project, or choose another folder"
+            )
         places = [query] if isinstance(query, str | Path) else list(query)
         if not support or not places:
-            raise InputError("a project begins with a support and a query: give both")
+            raise InputError("a project needs a support and a query: give both")
         made = ProjectFile(place).with_more(support, places, settings)
         for kept in (place / "annotations", place / "drafts"):
             writable_folder(kept)
@@ -135,17 +138,17 @@ class Project:
         """Add annotated scans or scans to segment, and change settings.
 
         Raises:
-            InputError: something given is refused, or an update is going on.
+            InputError: an argument is refused, or an update is in progress.
         """
         with self._alone():
             ProjectFile.read(self.folder).with_more(support, query, settings).write()
 
     def annotate(self, name: str, labels: LabelLike) -> Path:
-        """Keep a person's label map of a scan; it is a support from the next update on.
+        """Store a manual label map of a scan, which is a support from the next update on.
 
         Args:
             name: of the scan.
-            labels: its label map (z, y, x), as a file or an array.
+            labels: its label map (z, y, x), a file or an array.
 
         Returns:
             The file in ``annotations/``, in the scan's geometry.
@@ -169,11 +172,11 @@ class Project:
         return read_scan(scans[name].path)
 
     def labels(self, name: str, scan: Scan | None = None) -> Int32[np.ndarray, "z y x"] | None:
-        """A scan's annotation, or else its draft, (z, y, x); None where there is neither.
+        """A scan's annotation, else its draft, (z, y, x); None if it has neither.
 
         Args:
             name: of the scan.
-            scan: itself, if it has been read.
+            scan: the scan, if it is already read.
         """
         scan, annotated = scan or self.scan(name), self._annotated(self._scans())
         draft = next((d for d in self._drafts() if d[0] == name), None)
@@ -181,7 +184,7 @@ class Project:
         return read_label(file, scan) if file else None
 
     def state(self) -> State:
-        """What the folder holds now.
+        """The current state of the folder.
 
         Raises:
             InputError: a file is missing or damaged, or a label map belongs to no scan.
@@ -211,7 +214,7 @@ class Project:
             supports=supports,
             notes=[
                 f"{annotated[name]} has no voxel of label {', '.join(map(str, values))}: the scan "
-                "is left as it is, but it is no support"
+                "keeps this annotation, but is not used as a support"
                 for name, values in lacking.items()
             ],
             drafts=worst_first(drafts),
@@ -225,27 +228,28 @@ class Project:
         again: bool = False,
         explain: Callable[[Exception], str] = str,
     ) -> Iterator[Step]:
-        """Segment what is not annotated and has no draft of today's supports and settings.
+        """Segment the scans that are not annotated and have no draft with the current settings.
 
-        Whatever ends it, finished drafts are kept, and the next update goes on from there.
+        If it is interrupted, finished drafts are kept, and the next update continues from there.
 
         Args:
-            progress: told what is being done.
-            again: segment also what has such a draft.
-            explain: what is said of a scan's error.
+            progress: called with the progress of each step.
+            again: also segment scans with a current draft.
+            explain: turns an unexpected error into a message.
 
         Raises:
-            InputError: another update is going on, or a support is refused.
+            InputError: another update is in progress, or a support is refused.
         """
         with self._alone():
             writable_folder(self.drafts)
             for left in self.drafts.glob(f"{PART}*"):
                 shutil.rmtree(left, ignore_errors=True)
             state, file = self.state(), ProjectFile.read(self.folder)
-            batch = file.checked_settings().batch(
+            settings = file.checked_settings()
+            batch = settings.batch(
                 state.supports,
                 self.drafts,
-                write=self._put,
+                write=partial(self._put, settings),
                 progress=progress,
                 about={"settings": dict(file.settings)},
                 again=again,
@@ -261,11 +265,8 @@ class Project:
                 records = [r for s, r in read_records(self.drafts).items() if s in sources]
                 write_index(self.drafts / "index.html", records)
 
-    def _settings(self) -> Settings:
-        return ProjectFile.read(self.folder).checked_settings()
-
     def _scans(self) -> dict[str, Query]:
-        """Scans by name; each keeps the name that it was first given."""
+        """Scans by name; a scan keeps the name that it was first given."""
         file = ProjectFile.read(self.folder)
         images = [image for image, _ in file.support]
         queries = find_queries(
@@ -279,24 +280,24 @@ class Project:
         return {names[query.source]: query for query in others}
 
     def _drafts(self) -> Iterator[tuple[str, Path]]:
-        """Names of scans and the drafts that the program wrote of them, mended or not."""
+        """Names of scans and their drafts, corrected or not."""
         for record in read_records(self.drafts).values():
             file = self.drafts / record.get("files", {}).get("labels", "")
             if file.is_file():
                 yield record["name"], file
 
     def _annotated(self, scans: Mapping[str, Query]) -> dict[str, Path]:
-        """Label maps that a person drew, by name; one in annotations/ counts before a draft."""
-        mended = {n: f for n, f in self._drafts() if n in scans and self._ledger.is_mended(f)}
-        found = mended | drawn(self.annotations, scans)
+        """Manual label maps by name; those in annotations/ take precedence over drafts."""
+        drafts = {n: f for n, f in self._drafts() if n in scans and self._ledger.is_corrected(f)}
+        found = drafts | drawn(self.annotations, scans)
         return {name: found[name] for name in sorted(found)}
 
     def _note_annotated(self, state: State, about: Mapping[str, Any]) -> None:
-        """Have the summary call the annotated scans so; it keeps their names, too."""
+        """Mark the annotated scans in the summary, which also keeps their names."""
         records = read_records(self.drafts)
         for name, file in state.annotated.items():
             source = state.scans[name].source
-            # A draft stays named: from its content it is seen that it was mended.
+            # Keep the draft's file: its content shows that it was corrected.
             kept = {k: v for k, v in records.get(source, {}).items() if k == "files"}
             place = source_of(file, self.folder)
             records[source] = {
@@ -308,16 +309,16 @@ class Project:
             }
         write_summary(self.drafts / SUMMARY, about, list(records.values()))
 
-    def _put(self, found: Segmentation) -> Record:
-        """Write a draft's files, then put them in place; never over a person's work.
+    def _put(self, settings: Settings, found: Segmentation) -> Record:
+        """Write a draft's files and move them into place, but never over manual work.
 
-        The draft may have been mended since the update began.
+        The draft may have been corrected since the update began.
         """
         with tempfile.TemporaryDirectory(dir=self.drafts, prefix=PART) as folder:
             place = Path(folder)
-            record = self._settings().write(found, place)
+            record = settings.write(found, place)
             labels = record["files"]["labels"]
-            if self._ledger.is_mended(self.drafts / labels):
+            if self._ledger.is_corrected(self.drafts / labels):
                 return {"name": found.scan.name, "files": {"labels": labels}, **ANNOTATED}
             self._ledger.note(place / labels)
             for file in record["files"].values():
@@ -326,7 +327,7 @@ class Project:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the project's lock, which the system releases when this process ends."""
+        """Hold the project's lock, which the system releases if this process is killed."""
         lock = FileLock(self.folder / ".lock", thread_local=False)
         try:
             with lock.acquire(timeout=0):

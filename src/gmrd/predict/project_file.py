@@ -1,4 +1,4 @@
-"""``project.yaml``: which scans a project has, which of them came annotated, and its settings."""
+"""``project.yaml``: a project's scans, the annotated scans it started from, and its settings."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from gmrd.predict.settings import Pair, Settings
 from gmrd.values.fit import fitted
 
 NAME = "project.yaml"
-MENDABLE = ("nifti", "seg_nrrd")
-"""Formats that are read, too."""
-HEAD = """# A project of gmrd-project. Paths of what lies in this folder are written from here.
-# It may be edited while no update is going on; settings are those of gmrd-predict.
+READABLE = ("nifti", "seg_nrrd")
+"""Formats of label maps that can be read again."""
+HEAD = """# A project of gmrd-project. Paths in this folder are relative to it.
+# You may edit this file while no update is running; settings are those of gmrd-predict.
 """
 
 
 @dataclass(frozen=True)
 class ProjectFile:
-    """What a project's file says.
+    """The content of a project file.
 
     Attributes:
         folder: of the project.
-        query: scans, and folders that are searched for scans.
+        query: scans, and folders to search for scans.
         support: annotated scans with their label maps.
         settings: keys of gmrd-predict that differ from its defaults.
     """
@@ -41,7 +41,7 @@ class ProjectFile:
 
     @classmethod
     def read(cls, folder: Path) -> ProjectFile:
-        """Read the file of a folder.
+        """Read the project file in a folder.
 
         Raises:
             InputError: it is missing or damaged, or a setting is refused.
@@ -49,7 +49,7 @@ class ProjectFile:
         path = folder / NAME
         try:
             plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-            # Joined to a folder, an absolute path stays as it is.
+            # An absolute path is not changed by joining it to a folder.
             query = tuple(folder / str(place) for place in plain["query"])
             support = tuple(
                 (folder / str(pair["image"]), folder / str(pair["label"]))
@@ -58,19 +58,19 @@ class ProjectFile:
             settings = dict(plain.get("settings") or {})
         except FileNotFoundError as error:
             raise InputError(
-                f"{folder} holds no {NAME}: begin the project with support and query"
+                f"{folder} holds no {NAME}: create the project with support and query"
             ) from error
         except (OSError, UnicodeError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path} is no project ({' '.join(str(error).split())}): it needs query, a list of "
-                "scans, and support, a list with image and label of each annotated scan"
+                f"{path} is not a valid project ({' '.join(str(error).split())}): it needs query, "
+                "a list of scans, and support, a list with image and label of each annotated scan"
             ) from error
         if not query or not support:
-            raise InputError(f"{path} names no {'support' if query else 'query'}: add it there")
+            raise InputError(f"{path} lists no {'support' if query else 'query'}: add it there")
         return cls(folder, query, support, settings)
 
     def write(self) -> None:
-        """Write the file; a reader sees the old or the new one."""
+        """Write the file atomically."""
         plain = {
             "query": [source_of(place, self.folder) for place in self.query],
             "support": [
@@ -89,9 +89,9 @@ class ProjectFile:
         query: Sequence[str | Path],
         settings: Mapping[str, Any],
     ) -> ProjectFile:
-        """The same with further scans and other settings.
+        """A copy with additional scans and changed settings.
 
-        A support that is given again has a new label map.
+        For a support that is already listed, the label map is replaced.
 
         Raises:
             InputError: a file does not exist, or a setting is refused.
@@ -108,19 +108,19 @@ class ProjectFile:
         return made
 
     def checked_settings(self) -> Settings:
-        """The settings of the right types.
+        """The settings, checked and converted.
 
         Raises:
-            InputError: one is refused.
+            InputError: a setting is refused.
         """
         checkpoint = self.settings.get("ckpt_path")
         place = None if checkpoint is None else str(self.folder / checkpoint)
         plain = {**self.settings, "ckpt_path": place}
         made: Settings = fitted("settings", plain, Settings)
-        if made.format not in MENDABLE:
+        if made.format not in READABLE:
             raise InputError(
-                f"format={made.format}: drafts of a project are mended and read again: use "
-                f"{' or '.join(MENDABLE)} here, and gmrd-predict for the last result"
+                f"format={made.format}: a project reads its corrected drafts again: use "
+                f"{' or '.join(READABLE)} here, and gmrd-predict for the final result"
             )
         return made
 

@@ -1,4 +1,4 @@
-"""``gmrd.segment``: annotated scans and a new scan in, the organs of the new scan out."""
+"""``gmrd.segment``: segment the organs of a new scan from annotated ones."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ from gmrd.predict.by_network import NetworkMethod
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.given import LabelLike, ScanLike, as_scan
 from gmrd.predict.intensity import Intensity, in_hounsfield
-from gmrd.predict.judgement import Finding, dice_by_agreement, dice_by_return, judge
+from gmrd.predict.judgement import (
+    Finding,
+    OrganEvidence,
+    ScanEvidence,
+    dice_by_agreement,
+    dice_by_reverse,
+    judge,
+)
 from gmrd.predict.memory import refuse_too_large
 from gmrd.predict.options import Options
-from gmrd.predict.result import Segmentation, label_map
+from gmrd.predict.result import Segmentation
 from gmrd.predict.store import SupportStore
 from gmrd.predict.support import label_names, read_pair
 
@@ -31,22 +38,22 @@ UNTRAINED = "none: dense matching of pretrained features"
 
 
 class Predictor:
-    """Annotated scans, ready for any number of queries.
+    """Segments any number of queries from annotated scans.
 
     Without a checkpoint, organs are found by matching pretrained features with the annotated
-    scans (:mod:`gmrd.matching`); with one, by the trained network. The quality of what
-    was found is estimated: by how far regions and shapes agree with the matches, or for a network
-    by matching back.
+    scans (:mod:`gmrd.matching`); with one, by the trained network. The quality of the result is
+    estimated: from the agreement of matches with regions and shapes, or for a network from the
+    reverse Dice.
 
     Args:
         support: pairs of a scan and its label map, see :func:`segment`; K pairs are K shots.
         checkpoint: a file that ``gmrd-train`` or ``gmrd-convert`` wrote; None for matching.
         names: label value to organ name; None for all values of the first label map.
-        geometry: of the training volumes, where the checkpoint does not record it or is wrong.
-        intensity: what to do to intensities for a network; None for what the training did.
+        geometry: of the training volumes; None for the one that the checkpoint records.
+        intensity: preprocessing for a network; None for that of the training.
         options: see :class:`Options`.
-        progress: told what is being done, how much of it is done, and how much there is.
-        store: keeps encoded supports for later runs; None for nothing kept.
+        progress: called with the name of a step, how much is done, and the total.
+        store: caches encoded supports; None for no cache.
 
     Raises:
         InputError: a file, a label value or the checkpoint is refused; the message says why.
@@ -80,7 +87,7 @@ class Predictor:
             options=self.options, device=device,
         )  # fmt: skip
         self.checkpoint = self.network.name if self.network else UNTRAINED
-        self.kinds = {in_hounsfield(scan.image) for scan, _ in read}
+        self.in_hounsfield = {in_hounsfield(scan.image) for scan, _ in read}
         self.annotated_ml = {
             name: float(np.mean([np.count_nonzero(label == v) * s.voxel_ml for s, label in read]))
             for v, name in self.names.items()
@@ -89,17 +96,23 @@ class Predictor:
     def __call__(self, query: ScanLike) -> Segmentation:
         """Segment one scan."""
         scan = as_scan(query)
-        refuse_too_large(scan, len(self.names))
+        refuse_too_large(
+            scan,
+            len(self.names),
+            self.matching.frame.grid(scan).shape,
+            with_network=self.network is not None,
+        )
         start = time.perf_counter()
         placed = self.matching.place(scan, self.progress)
         covered = 1.0
         pieces = self.options.largest_component
         probabilities: Mapping[int, Float32[np.ndarray, "z y x"]]
         if self.network:
-            probabilities, covered = self.network(scan)
-            labels = label_map(probabilities, largest_component=pieces)
-            back = self.matching.reverse(placed, labels)
-            estimated = {value: dice_by_return(back[name]) for value, name in self.names.items()}
+            found = self.network(scan)
+            probabilities, covered = found.probabilities, found.covered
+            labels = found.labels(largest_component=pieces)
+            reverse = self.matching.reverse(placed, labels)
+            estimated = {v: dice_by_reverse(reverse[name]) for v, name in self.names.items()}
         else:
             matched = self.matching(placed, pieces=pieces, progress=self.progress)
             probabilities, labels = matched, matched.labels()
@@ -132,17 +145,19 @@ class Predictor:
         quality: Mapping[str, float],
         placed: Query,
     ) -> tuple[Finding, ...]:
-        return judge(
-            volumes=volumes,
-            support_volumes=self.annotated_ml,
-            quality=quality,
+        organs = {
+            name: OrganEvidence(volumes[name], self.annotated_ml[name], quality[name])
+            for name in self.names.values()
+        }
+        evidence = ScanEvidence(
             similarity=max(placed.consistency),
             mirrored=placed.placed.mirrored,
-            same_kind=self.kinds == {in_hounsfield(scan.image)},
+            same_modality=self.in_hounsfield == {in_hounsfield(scan.image)},
             covered=covered,
             known_geometry=self.network is None or self.network.knows_geometry,
             skipped=self.matching.skipped,
         )
+        return judge(organs, evidence)
 
 
 def segment(
@@ -153,24 +168,23 @@ def segment(
     names: Mapping[int, str] | None = None,
     **options: Any,
 ) -> Segmentation:
-    """Find in ``query`` what is annotated in ``support``.
+    """Segment in ``query`` the organs that are annotated in ``support``.
 
     Args:
         support: pairs of a scan and its label map; K pairs are K shots. A scan is a file, the
-            folder of a DICOM series, an image of nibabel, or an array (z, y, x) with its voxel
-            size (z, y, x) in mm or its affine: ``(array, (7.7, 1.25, 1.25))``. A label map is
-            a file, an array on its scan's voxels, or an image of nibabel.
+            folder of a DICOM series, a nibabel image, or an array (z, y, x) with its voxel size
+            (z, y, x) in mm or its affine: ``(array, (7.7, 1.25, 1.25))``. A label map is a file,
+            an array of its scan's shape, or a nibabel image.
         query: the scan to segment.
-        checkpoint: a trained checkpoint; None to match pretrained features, with nothing trained.
+        checkpoint: of a trained network; None to match pretrained features without training.
         names: label value to organ name; None for all values of the first label map.
         options: fields of :class:`Options`.
 
     Returns:
-        Label map, probabilities and volumes on the query's own voxels, and what speaks
-        against trusting them.
+        Label map, probabilities and volumes on the query's own voxels, and reasons to doubt them.
 
     Raises:
-        InputError: something given is refused; the message says what and how to mend it.
+        InputError: an argument is refused; the message says why and how to fix it.
 
     Example:
         >>> found = gmrd.segment([("a.nii.gz", "a_seg.nii.gz")], "b.nii.gz")

@@ -1,4 +1,4 @@
-"""What a segmentation depends on beside the scan and its supports, for commands and projects."""
+"""Settings of segmentation, for commands and projects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gmrd.io.dicom_reference import refuse_without_series
 from gmrd.io.dicom_seg import check_writable
@@ -18,6 +18,7 @@ from gmrd.matching.scan import Progress, silent
 from gmrd.predict.batch import Batch
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.intensity import Intensity
+from gmrd.predict.label_files import EXTENSIONS, LabelFormat
 from gmrd.predict.options import Options
 from gmrd.predict.outputs import write_outputs
 from gmrd.predict.result import Segmentation
@@ -25,19 +26,11 @@ from gmrd.predict.segmentation import UNTRAINED, Predictor
 from gmrd.predict.store import code_digest, default_store
 from gmrd.predict.triage import Record
 
-FORMATS = {
-    "nifti": ".nii.gz",
-    "seg_nrrd": ".seg.nrrd",
-    "dicom_seg": ".dcm",
-    "rtstruct": ".rt.dcm",
-}
-"""Endings of label maps by their formats."""
-
-CHECKS: Mapping[str, Callable[[Scan], None]] = {
+CHECKS: Mapping[LabelFormat, Callable[[Scan], None]] = {
     "dicom_seg": check_writable,
     "rtstruct": partial(refuse_without_series, kind="RT structure set"),
 }
-"""What refuses a scan that has no label map of the format, before the work."""
+"""Checks, by format, whether a scan's label map can be written, before the work."""
 
 Pair = tuple[str | Path, str | Path]
 """An annotated scan and its label map."""
@@ -45,23 +38,23 @@ Pair = tuple[str | Path, str | Path]
 
 @dataclass(frozen=True)
 class Settings:
-    """How scans are segmented and what is written of them; named as the keys of gmrd-predict.
+    """How scans are segmented and what is written; the names are the keys of gmrd-predict.
 
     Attributes:
         ckpt_path: a trained network's checkpoint; None to match pretrained features.
-        names: label value to organ name; None for every value of the first label map.
+        names: label value to organ name; None for all values of the first label map.
         format: of the label maps.
-        save_probabilities: also a probability map for each organ.
-        page: also a page for each scan.
-        keep_support: keep encoded supports on the disk.
+        save_probabilities: also write a probability map for each organ.
+        page: also write an HTML page for each scan.
+        keep_support: cache encoded supports on disk.
         options: see :class:`Options`.
-        geometry: of the training volumes; None for what the checkpoint says.
-        intensity: of the training volumes; None for what the checkpoint says.
+        geometry: of the training volumes; None for the checkpoint's.
+        intensity: preprocessing of the training volumes; None for the checkpoint's.
     """
 
     ckpt_path: str | None = None
     names: Mapping[int, str] | None = None
-    format: Literal["nifti", "seg_nrrd", "dicom_seg", "rtstruct"] = "nifti"
+    format: LabelFormat = "nifti"
     save_probabilities: bool = False
     page: bool = True
     keep_support: bool = True
@@ -71,11 +64,11 @@ class Settings:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
-        """From the checked keys of a command, which has others beside."""
+        """From a command's checked configuration, ignoring its other keys."""
         return cls(**{name: value for name, value in given.items() if name in KEYS})
 
     def key(self, pairs: Sequence[Pair]) -> str:
-        """Of all that a result depends on beside the scan.
+        """Digest of everything that a result depends on, except the scan.
 
         Raises:
             InputError: a support or the checkpoint cannot be read.
@@ -87,7 +80,7 @@ class Settings:
         return hashlib.sha256(facts.encode()).hexdigest()[:20]
 
     def predictor(self, pairs: Sequence[Pair], progress: Progress = silent) -> Predictor:
-        """What segments a scan; reads and encodes the supports."""
+        """Read and encode the supports."""
         return Predictor(
             pairs,
             checkpoint=self.ckpt_path,
@@ -104,7 +97,7 @@ class Settings:
         return write_outputs(
             found,
             folder,
-            ending=FORMATS[self.format],
+            extension=EXTENSIONS[self.format],
             probabilities=self.save_probabilities,
             page=self.page,
         )
@@ -119,15 +112,15 @@ class Settings:
         about: Mapping[str, Any] | None = None,
         **rest: Any,
     ) -> Batch:
-        """Many scans into one folder; supports are read when the first scan is due.
+        """A batch that segments scans into a folder; supports are read for the first scan only.
 
         Args:
             pairs: the supports.
             out: folder of the results.
-            write: in place of writing into ``out``.
-            progress: told what is being done.
-            about: for the summary, beside checkpoint and supports.
-            rest: of :class:`Batch`.
+            write: replaces writing to ``out``.
+            progress: called with the progress of each step.
+            about: for the summary, in addition to checkpoint and supports.
+            rest: further fields of :class:`Batch`.
         """
 
         @cache
@@ -156,6 +149,6 @@ class Settings:
 
 
 UNSEEN = ("ckpt_path", "keep_support")
-"""Settings that do not change a result; a checkpoint counts by its content."""
+"""Settings left out of the key; a checkpoint is included by its content."""
 
 KEYS = tuple(f.name for f in fields(Settings))

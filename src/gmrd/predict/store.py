@@ -1,8 +1,8 @@
-"""Encoded supports on the disk, so that a support is encoded once for all runs.
+"""A cache of encoded supports on disk, so that later runs need not encode them again.
 
-An entry's name is a digest of the support's slices and masks, of the encoder's name and of the
-package's code; a changed support never meets an old entry. The oldest entries go when all take
-more than :data:`MOST_BYTES`.
+An entry's name is a digest of the support's slices and masks, the encoder's name and the package's
+code, so a changed support never matches an old entry. The least recently used entries are deleted
+when the cache exceeds :data:`MOST_BYTES`.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ def default_store() -> SupportStore:
 
 
 class SupportStore:
-    """A folder of encoded supports, for its owner's eyes alone.
+    """A private folder of encoded supports.
 
     Args:
-        folder: made when the first entry is written.
-        most_bytes: all entries together take at most this.
+        folder: created with the first entry.
+        most_bytes: largest total size of the entries.
     """
 
     def __init__(self, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
         self.folder, self.most_bytes = folder, most_bytes
 
     def encode(self, supports: Sequence[MatchingSupport], encoder: str, *, fine: bool) -> None:
-        """Give every support its encoded cells, from the disk where they lie there.
+        """Set the encoded cells of every support, from the cache if possible.
 
         Args:
-            supports: what is encoded is set on them.
-            encoder: the network's name.
-            fine: the fine cells, too; without, only the coarse ones.
+            supports: get the cells as attributes.
+            encoder: name of the encoder.
+            fine: also the fine cells.
         """
         for support in supports:
             name = _digest(support, encoder)
@@ -58,15 +58,15 @@ class SupportStore:
                 )
 
     def size(self) -> tuple[int, int]:
-        """Entries, and the bytes that they take."""
+        """Number of entries and their total size in bytes."""
         entries = self._entries()
         return len(entries), sum(file.stat().st_size for file in entries)
 
     def clear(self, *, down_to: int = 0) -> int:
-        """Delete the entries that were longest unused until the rest takes so few bytes.
+        """Delete the least recently used entries until at most ``down_to`` bytes are left.
 
         Returns:
-            How many were deleted.
+            The number of deleted entries.
         """
         entries = sorted(self._entries(), key=lambda file: file.stat().st_mtime)
         total, deleted = sum(file.stat().st_size for file in entries), 0
@@ -90,7 +90,7 @@ class SupportStore:
 
     def _save(self, path: Path, made: Annotated) -> None:
         grid = made.grid
-        window = grid.tokens.any(dim=-1)  # what was encoded: the body and a margin
+        window = grid.tokens.any(dim=-1)  # the encoded part: the body and a margin
         plain = {
             "tokens": grid.tokens[window], "window": window, "body": grid.body,
             "heights": grid.heights, "cell": grid.cell, "shares": made.shares,
@@ -101,12 +101,12 @@ class SupportStore:
             with replacing(path) as temporary:
                 torch.save(plain, temporary)
             self.clear(down_to=self.most_bytes)
-        except (OSError, ValueError):  # InputError is one: a full disk costs time, no result
+        except (OSError, ValueError):  # also InputError: a full disk must not cost the result
             return
 
 
 def _load(path: Path) -> Annotated | None:
-    """An entry, which counts as used now; None where there is none that can be read."""
+    """An entry, which is marked as used; None if it is missing or unreadable."""
     try:
         plain = torch.load(path, weights_only=True)
         tokens = torch.zeros(*plain["body"].shape, plain["tokens"].shape[-1])
@@ -114,7 +114,7 @@ def _load(path: Path) -> Annotated | None:
         os.utime(path)
         grid = TokenGrid(tokens, plain["body"], plain["heights"], plain["cell"])
         return Annotated(grid, plain["shares"])
-    except Exception:  # missing, cut off, or of another make: it is made again
+    except Exception:  # missing, truncated or incompatible: it will be recomputed
         return None
 
 
@@ -128,7 +128,7 @@ def _digest(support: MatchingSupport, encoder: str) -> str:
 
 @cache
 def code_digest() -> str:
-    """Of the package's source: results of another version are no longer the same."""
+    """Digest of the package's source, because another version may give other results."""
     total = hashlib.sha256()
     for file in sorted(Path(gmrd.__file__).parent.rglob("*.py")):
         total.update(file.read_bytes())

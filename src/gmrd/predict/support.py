@@ -1,4 +1,4 @@
-"""Annotated scans: read, checked against each other, and laid on the training's slices."""
+"""Annotated scans: read, checked against each other, and resampled for a network."""
 
 from __future__ import annotations
 
@@ -14,29 +14,25 @@ from gmrd.errors import InputError
 from gmrd.io.scan import Scan
 from gmrd.predict.geometry import Grid, TrainingGeometry
 from gmrd.predict.given import LabelLike, ScanLike, as_label, as_scan
-from gmrd.predict.intensity import Intensity, in_hounsfield
+from gmrd.predict.intensity import Intensity
 
 
 @dataclass(frozen=True)
 class Support:
-    """A support scan on the training's slices, with its masks there.
+    """A support scan and its masks, resampled to the training geometry.
 
     Attributes:
         image: z-scored.
         masks: by label value.
-        step: mm between slices.
-        volumes_ml: of every label, measured on the scan's own voxels.
-        hounsfield: whether the scan looks like a CT.
+        step: distance between slices in mm.
     """
 
     image: Float32[np.ndarray, "z y x"]
     masks: Mapping[int, Bool[np.ndarray, "z y x"]]
     step: float
-    volumes_ml: Mapping[int, float]
-    hounsfield: bool
 
     @classmethod
-    def lay(
+    def resampled(
         cls,
         scan: Scan,
         label: Int[np.ndarray, "z y x"],
@@ -44,10 +40,10 @@ class Support:
         geometry: TrainingGeometry,
         intensity: Intensity,
     ) -> Support:
-        """Bring a scan and its label map to the training's slices.
+        """Resample a scan and its label map to the training geometry.
 
         Raises:
-            InputError: nothing of a label is left there.
+            InputError: a label vanishes.
         """
         grid = Grid.between(scan, geometry)
         masks = {}
@@ -55,21 +51,19 @@ class Support:
             masks[value] = grid.slices((label == value).astype(np.float32)) > 0.5
             if not masks[value].any():
                 raise InputError(
-                    f"{scan.source}: nothing of label {value} ({name}) is left on slices of "
+                    f"{scan.source}: label {value} ({name}) vanishes on slices of "
                     f"{geometry.slice_shape} pixels of {geometry.spacing[1]:g} mm: it is tiny, or "
-                    "far from the scan's centre"
+                    "far from the scan's centre. Crop the scan around it"
                 )
         return cls(
             image=standardise(grid.slices(intensity(scan.image))),
             masks=masks,
             step=grid.spacing[0],
-            volumes_ml={v: float(np.count_nonzero(label == v)) * scan.voxel_ml for v in names},
-            hounsfield=in_hounsfield(scan.image),
         )
 
 
 def read_pair(scan: ScanLike, label: LabelLike) -> tuple[Scan, Int[np.ndarray, "z y x"]]:
-    """A support scan and its label map, from whatever holds them."""
+    """A support scan and its label map."""
     image = as_scan(scan)
     return image, as_label(label, image)
 
@@ -77,15 +71,17 @@ def read_pair(scan: ScanLike, label: LabelLike) -> tuple[Scan, Int[np.ndarray, "
 def label_names(
     names: Mapping[int, str] | None, read: Sequence[tuple[Scan, Int[np.ndarray, "_ _ _"]]]
 ) -> dict[int, str]:
-    """Label value to organ name; every support must hold every value.
+    """Label value to organ name; every support must contain every value.
 
     Raises:
-        InputError: a label map is empty or lacks a value, or a name is given to the background
-            or to two values.
+        InputError: a label map is empty or lacks a value, the background is named, or two values
+            have the same name.
     """
     present = [int(v) for v in np.unique(read[0][1]) if v != 0]
     if not present:
-        raise InputError(f"the label map of {read[0][0].source} is empty: it must show the organ")
+        raise InputError(
+            f"the label map of {read[0][0].source} is empty: it must contain an annotated organ"
+        )
     chosen = {v: f"label_{v}" for v in present} if names is None else dict(names)
     _refuse_confusing(chosen)
     for scan, label in read:
@@ -106,5 +102,5 @@ def _refuse_confusing(names: Mapping[int, str]) -> None:
     twice = [name for name, n in Counter(names.values()).items() if n > 1]
     if twice:
         raise InputError(
-            f"names={dict(names)}: {twice[0]} is the name of two label values: results go by name"
+            f"names={dict(names)}: {twice[0]} is the name of two label values: use distinct names"
         )

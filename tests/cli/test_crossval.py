@@ -39,7 +39,7 @@ def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_
         (("data.root=null",), "data.root is not set"),
         (("setting=2", "data.test_groups=[]"), "has no data.test_groups"),
         (("evaluate=false",), "use gmrd-train -m"),
-        (("seed=7",), "sets seed for every training: give seeds=[0] in its place"),
+        (("seed=7",), "sets seed for each training: use seeds=[0] instead"),
         (("folds=[0,5]",), "fold=5 is out of range"),
     ],
 )

@@ -187,8 +187,8 @@ def test_slurm_tasks_equal_one(alone: GMRDModule, tiny: tuple[str, ...], tmp_pat
 @pytest.mark.parametrize(
     ("options", "refused"),
     [
-        (("trainer=fsdp",), "strategy=fsdp divides parameters among GPUs.*accelerator=cpu"),
-        (("trainer=ddp",), "devices=-1 means every GPU.*trainer.devices=2"),
+        (("trainer=fsdp",), "strategy=fsdp shards parameters over GPUs.*accelerator=cpu"),
+        (("trainer=ddp",), "devices=-1 means all GPUs.*trainer.devices=2"),
     ],
 )
 def test_what_needs_gpus_says_so(

@@ -76,7 +76,7 @@ def test_a_saved_mask_has_the_dice_that_is_reported(
     ("override", "message"),
     [
         ("fold=0", "tests: it held out fold=1"),
-        ("setting=2", "was trained in setting 1: add setting=1"),
+        ("setting=2", "was trained in setting 1: use setting=1"),
     ],
 )
 def test_what_the_network_has_seen_is_not_scored(

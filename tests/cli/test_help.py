@@ -67,7 +67,7 @@ def test_help_is_printed_without_hydra(run_here: RunHere, capsys) -> None:
         ("train", "max_steps=3", ("did you mean trainer.max_steps?",)),
         ("train", "modle=gmrd", ("did you mean model?",)),
         ("train", "data=chaos2", ("data=chaos2", "did you mean chaost2?", "sabs")),
-        ("train", "name=a (b", ("name=a (b cannot be read", "in quotes")),
+        ("train", "name=a (b", ("name=a (b cannot be parsed", "with quotes")),
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(

@@ -88,7 +88,7 @@ DAMAGE = {
     "constant": ("image", lambda a: a * 0 + 7, "error", "the image is 7 everywhere"),
     "shape": ("label", lambda a: a[:, :-1].astype(np.uint8), "error", "do not belong together"),
     "fraction": ("label", with_fraction, "error", "holds the value 0.5"),
-    "reversed": ("label", lambda a: a[::-1].astype(np.uint8), "warning", "run against the slices"),
+    "reversed": ("label", lambda a: a[::-1].astype(np.uint8), "warning", "in reverse slice order"),
     "absent": ("label", lambda a: (a * (a != 4)).astype(np.uint8), "warning", "no voxel is spleen"),
 }
 
@@ -114,7 +114,7 @@ def test_unreadable_and_missing_files(root: Path) -> None:
     assert any(s == "note" and c == "4" and "no supervoxels" in t for s, c, t in findings)
 
 
-def test_twins_other_endings_and_a_damaged_manifest(root: Path) -> None:
+def test_twins_other_extensions_and_a_damaged_manifest(root: Path) -> None:
     folder = root / "phantom_normalized"
     for kind in ("image", "label"):
         shutil.copy(folder / f"{kind}_1.nii.gz", folder / f"{kind}_7.nii.gz")
@@ -141,7 +141,7 @@ def test_files_without_a_volume(root: Path) -> None:
     (root / "supervoxels_200" / "superpix-MIDDLE_4.nii.gz").unlink()
     errors = [(case, text) for severity, case, text in found(root) if severity == "error"]
     expected = {
-        "1": "Download or copy it again",
+        "1": "download or copy it again",
         "2": "expected three dimensions",
         "4": "a single slice",
     }

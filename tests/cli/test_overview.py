@@ -37,7 +37,7 @@ def test_info_for_a_person_names_folders(monkeypatch, capsys) -> None:
 
 def test_gmrd_alone_lists_the_commands(monkeypatch, capsys) -> None:
     run(monkeypatch)
-    assert "gmrd-predict: one annotated scan in" in capsys.readouterr().out
+    assert "gmrd-predict: segment scans from" in capsys.readouterr().out
 
 
 def test_an_unknown_word_is_refused(monkeypatch, capsys) -> None:

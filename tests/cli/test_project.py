@@ -1,4 +1,4 @@
-"""gmrd-project from one annotated scan to a second, by commands and a file that is mended."""
+"""gmrd-project from one annotated scan to a second, by commands and a file that is corrected."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_loop_by_commands(
     truth = ball(ord("b"))[1]
     found = read(Path("study/drafts/b_seg.nii.gz"))[0]
     assert 2 * (found * truth).sum() / (found.sum() + truth.sum()) > 0.7
-    shutil.copy(write(tmp_path / "mended.nii.gz", truth, affine()), "study/drafts/b_seg.nii.gz")
+    shutil.copy(write(tmp_path / "corrected.nii.gz", truth, affine()), "study/drafts/b_seg.nii.gz")
     assert run_here("project", "folder=study", "run=false") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "2 scans, 1 of them annotated, 1 to segment; 2 supports" in said
@@ -64,7 +64,7 @@ def test_what_a_project_lacks_is_said(
 ) -> None:
     for settings, words in (
         ((), "folder is not set"),
-        (("folder=study",), "study holds no project: to begin one, add support.image=..."),
+        (("folder=study",), "study holds no project: to create one, add support.image=..."),
         (("folder=study", "out=x"), "a project keeps its drafts in study/drafts"),
         (("folder=study", "format=x"), "format=x: expected one of nifti, seg_nrrd"),
         (("folder=study", f"query={support[0]}"), "holds no project"),

@@ -163,7 +163,7 @@ def test_an_interrupt_takes_leave_in_a_sentence(command: Command, tmp_path: Path
         "+callbacks.signal.name=SIGINT",
     )  # fmt: skip
     assert run.returncode == 130
-    assert "interrupted: what was finished is kept" in " ".join(run.stderr.split())
+    assert "interrupted: finished results are kept" in " ".join(run.stderr.split())
     assert checkpoint(tmp_path / "run")["global_step"] == 6  # the running step is ended and saved
 
 

@@ -1,8 +1,8 @@
-"""Paths on the command line, as a person writes them.
+"""Paths on the command line, quoted for Hydra.
 
-Hydra reads ``key=value`` by a grammar in which spaces, brackets, commas, quotes and ``~`` have a
-meaning. Values of keys that hold paths are quoted here before that grammar sees them, so
-``query=scan (1).nii`` and ``query=~/x.nii`` mean what they look like.
+In Hydra's grammar of ``key=value``, spaces, brackets, commas, quotes and ``~`` have a meaning. The
+values of path keys are quoted before Hydra parses them, so that ``query=scan (1).nii`` and
+``query=~/x.nii`` work as in any other program.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PATHS = {
     *("hydra.run.dir", "hydra.sweep.dir", "data.images", "data.labels", "data.pseudo_labels"),
     *("data.preparation.images", "data.preparation.labels"),
 }
-"""Keys that hold paths, beside those that end in ``.root`` or ``.cache_dir``."""
+"""Keys that hold paths, besides those that end in ``.root`` or ``.cache_dir``."""
 
 ENDINGS = (".root", ".cache_dir")
 OVERRIDE = re.compile(r"(\+{0,2})([\w.@/]+)=(.+)", re.DOTALL)
@@ -36,10 +36,10 @@ PIECE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,]+""")
 
 
 def with_quoted_paths(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a command, values of path keys quoted for Hydra.
+    """The arguments of a command with the values of path keys quoted for Hydra.
 
-    Lists stay lists (``[a.nii,b.nii]``), a comma in a multirun still separates jobs, and what is
-    quoted already, ``null`` and ``${...}`` are left as they are.
+    Lists stay lists (``[a.nii,b.nii]``), a comma in a multirun still separates jobs, and quoted
+    values, ``null`` and ``${...}`` are left unchanged.
     """
     sweeping = "-m" in arguments or "--multirun" in arguments
     return [_quoted_argument(argument, sweeping) for argument in arguments]
@@ -73,7 +73,7 @@ def _each(values: str) -> Iterator[str]:
 
 
 def quoted(path: str) -> str:
-    """A path in quotes, ``~`` expanded; as it is where it is quoted, ``null`` or a reference."""
+    """A path in quotes with ``~`` expanded; unchanged if quoted, ``null`` or an interpolation."""
     plain = path.lower() == "null" or "${" in path
     in_quotes = len(path) > 1 and path[0] == path[-1] and path[0] in "'\""
     if plain or (in_quotes and not os.path.exists(path)):

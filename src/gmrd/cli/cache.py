@@ -1,4 +1,4 @@
-"""gmrd-cache: what prediction keeps of supports on the disk, and how to clear it."""
+"""gmrd-cache: show or clear the encoded supports that prediction keeps on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all commands share: Hydra in front, refused input explained in a sentence."""
+"""What all commands share: Hydra's command line, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ errors = Console(stderr=True)
 def command(
     config_name: str, refuse: Callable[[DictConfig], None] = lambda cfg: None
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Turn ``task(cfg)`` into a console command on the packaged configuration ``config_name``.
+    """Turn ``task(cfg)`` into a console command with the packaged configuration ``config_name``.
 
-    ``refuse`` raises for settings that are missing, before the values are checked, which imports
-    libraries for seconds.
+    ``refuse`` raises for missing settings. It runs before the values are checked, because that
+    imports libraries, which takes seconds.
 
-    Every error ends in one sentence and exit status 2, also those of the configuration that Hydra
-    would print in its own words. In a multirun a job's error is raised, so that the sweep records
-    the job as failed and goes on, and the first one is told at the end.
+    Every error, including Hydra's own, ends as one sentence with exit status 2. In a multirun a
+    job's error is raised: the sweep records the job as failed and continues, and the first error
+    is reported at the end.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -71,11 +71,11 @@ def command(
             except KeyboardInterrupt:
                 _end_interrupted()
             except SystemExit as ended:
-                if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning's way to end
+                if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning exits like this
                     _end_interrupted()
                 raise
 
-        sent: Any = explained  # its task is what launchers send to other processes
+        sent: Any = explained  # launchers pickle its task
 
         @wraps(sent.__wrapped__)
         def entry() -> Any:
@@ -103,7 +103,7 @@ def command(
 
 @contextmanager
 def _raising() -> Iterator[None]:
-    """Have Hydra raise errors before and after the task instead of printing them."""
+    """Make Hydra raise errors outside the task instead of printing them."""
     before = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
     try:
@@ -115,7 +115,7 @@ def _raising() -> Iterator[None]:
 
 
 def _all_missing(cfg: DictConfig) -> InputError:
-    """One refusal for all keys that are not set."""
+    """One error for all keys that are not set."""
     keys = sorted(OmegaConf.missing_keys(cfg))
     given = " ".join(f"{key}=..." for key in keys)
     verb = "is" if len(keys) == 1 else "are"
@@ -123,7 +123,7 @@ def _all_missing(cfg: DictConfig) -> InputError:
 
 
 def _refuse_unset(cfg: DictConfig, config_name: str) -> None:
-    """Refuse what is missing before the libraries that would use it are imported: seconds."""
+    """Refuse missing settings before slow imports."""
     if OmegaConf.missing_keys(cfg):
         raise _all_missing(cfg)
     if config_name in NEED_DATA and not cfg.get("collect"):
@@ -131,10 +131,10 @@ def _refuse_unset(cfg: DictConfig, config_name: str) -> None:
 
 
 def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
-    """Instantiate an object of a library as the configuration at ``key`` says.
+    """Instantiate the object that the configuration at ``key`` describes.
 
     Raises:
-        InputError: what the library objects to, with the key.
+        InputError: the library refuses the settings; the message names the key.
     """
     try:
         return instantiate(settings, **arguments)
@@ -145,7 +145,7 @@ def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
 
 
 def _hush_libraries() -> None:
-    """Silence Lightning's advertising and warnings for its developers."""
+    """Silence Lightning's tips and the warnings meant for its developers."""
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
@@ -154,15 +154,15 @@ def _hush_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-# What prints is outside the task, which Hydra's launchers pickle: a console cannot be.
+# Printing happens outside the task, because launchers pickle the task and a console cannot be.
 
 
 def _end_interrupted() -> None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        from gmrd.training.sweep import show_sweep  # only a sweep needs all that a table needs
+        from gmrd.training.sweep import show_sweep  # slow to import, and only sweeps need it
 
         show_sweep()
-    errors.print("interrupted: what was finished is kept", highlight=False)
+    errors.print("interrupted: finished results are kept", highlight=False)
     os._exit(130)  # at once, without waiting for pools and libraries
 
 

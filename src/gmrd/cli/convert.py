@@ -1,4 +1,4 @@
-"""gmrd-convert: weights of the public research code to a gmrd checkpoint, or back."""
+"""gmrd-convert: weights of the public research code to a gmrd checkpoint, or vice versa."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ console = Console()
 def convert_to_gmrd(source: Path, out: Path, model: DictConfig) -> GMRDModule:
     """Write a checkpoint that Lightning and ``load_module`` read, from public weights.
 
-    The weights say which network they belong to; the configuration says the rest.
+    The weights determine the network's architecture; the configuration, everything else.
 
     Raises:
-        InputError: the source is missing, unsafe, of another format or does not fit.
+        InputError: the source is missing, unsafe, in another format or does not fit.
     """
     import torch
 
@@ -36,7 +36,7 @@ def convert_to_gmrd(source: Path, out: Path, model: DictConfig) -> GMRDModule:
     weights = read_public(source)
     found = describe_public(weights)
     network = {**model.network, **found, "pretrained": None, "with_threshold": True}
-    # the public code without ReLU has no auxiliary loss either
+    # The public code without ReLU has no auxiliary loss, either.
     weight = model.loss.auxiliary_weight if found["activation"] == "relu" else 0.0
     loss = {**model.loss, "auxiliary_weight": weight}
     module: GMRDModule = instantiate(model, network=network, loss=loss)

@@ -1,4 +1,4 @@
-"""gmrd-crossval: every fold and seed trained and scored, and one table of them all."""
+"""gmrd-crossval: train and score every fold and seed, and collect the scores in one table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OWN = ("folds", "seeds", "groups", "collect", "n_jobs", "devices", "page", "out"
 """Keys of this command that gmrd-train does not have."""
 
 SET = {"fold": "folds=[0]", "seed": "seeds=[0]", "data.group": "groups=[0]", "ckpt_path": "out=..."}
-"""Keys that this command sets for every training, and what to give in their place."""
+"""Keys that this command sets for each training, and what to set instead."""
 
 console = Console()
 
 
 def plan(cfg: DictConfig, folder: Path, overrides: list[str]) -> list[Job]:
-    """The trainings: seeds × folds × groups of test organs.
+    """The training jobs: seeds × folds × groups of test organs.
 
     Raises:
         InputError: there is nothing to train.
@@ -43,26 +43,26 @@ def plan(cfg: DictConfig, folder: Path, overrides: list[str]) -> list[Job]:
     ]
     if not jobs:
         raise InputError(
-            f"folds={cfg.folds}, seeds={cfg.seeds} and groups={groups} name no training: give at "
-            "least one of each"
+            f"folds={cfg.folds}, seeds={cfg.seeds} and groups={groups} leave nothing to train: "
+            "give at least one of each"
         )
     return jobs
 
 
 def refuse_early(cfg: DictConfig, overrides: list[str]) -> None:
-    """Refuse, once and before any training, what all or one of them would refuse.
+    """Refuse once, before any training, what one of the trainings would refuse.
 
     Raises:
-        InputError: data that cannot be read, a fold that does not exist, or a setting that this
-            command itself sets.
+        InputError: the data cannot be read, a fold does not exist, or a setting is one that this
+            command sets itself.
     """
     from gmrd.data.build import plain, read_split
 
     for override in overrides:
         if key_of(override) in SET:
             raise InputError(
-                f"{override}: gmrd-crossval sets {key_of(override)} for every training: give "
-                f"{SET[key_of(override)]} in its place"
+                f"{override}: gmrd-crossval sets {key_of(override)} for each training: use "
+                f"{SET[key_of(override)]} instead"
             )
     for settings in filter(None, (cfg.data, cfg.evaluation_data)):
         for fold in cfg.folds:

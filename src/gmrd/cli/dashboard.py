@@ -33,13 +33,13 @@ console = Console()
 
 
 def workspace(entity: str, project: str, name: str, organs: Sequence[str]) -> Any:
-    """Build the workspace; nothing is sent.
+    """Build the workspace without uploading it.
 
     Args:
         entity: user or team that owns the project.
         project: name of the project.
         name: name of the workspace.
-        organs: those whose Dice is drawn.
+        organs: whose Dice is plotted.
 
     Raises:
         InputError: the extra ``dashboard`` is not installed.
@@ -73,12 +73,12 @@ def workspace(entity: str, project: str, name: str, organs: Sequence[str]) -> An
 
 @command("dashboard")
 def main(cfg: DictConfig) -> None:
-    """Console entry point: build and send the workspace."""
+    """Console entry point: build and upload the workspace."""
     import wandb
 
     if not cfg.entity:
         raise InputError(
-            "entity is empty: name a user or team of Weights & Biases, entity=ME (with make: "
+            "entity is empty: set it to a Weights & Biases user or team, entity=ME (with make: "
             "make dashboard ENTITY=ME)"
         )
     made = workspace(cfg.entity, cfg.project, cfg.name, list(cfg.organs))
@@ -86,8 +86,8 @@ def main(cfg: DictConfig) -> None:
         made.save()
     except (wandb.errors.UsageError, wandb.errors.CommError) as error:
         raise InputError(
-            f"the workspace could not be sent to Weights & Biases: {error} It needs an account "
-            "(`wandb login`) and a connection"
+            f"the workspace could not be uploaded to Weights & Biases: {error} This needs an "
+            "account (`wandb login`) and a network connection"
         ) from error
     console.print(f"Workspace: {made.url}")
 

@@ -1,7 +1,7 @@
-"""What every key of every command may hold; checked before a command touches any data.
+"""The types of every command's keys, checked before a command touches any data.
 
-The objects of a configuration (``_target_``) declare their arguments by their signatures, a data
-set and the records of prediction by their fields. The tables here hold the plain keys.
+Objects in a configuration (``_target_``) declare their arguments by their signatures; data sets
+and prediction's records, by their fields. The tables here declare the plain keys.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MODULE = Annotated[Mapping[str, Any], Part("gmrd.module.GMRDModule")]
 TRAINER = Annotated[
     Mapping[str, Any], Part(limits={"accumulate_grad_batches": Count, "log_every_n_steps": Count})
 ]
-"""Lightning takes 0 of these, and divides by it."""
+"""Lightning accepts 0 for these, and then divides by it."""
 
 PACKAGES = Sequence[str]
 FILE = Annotated[
@@ -31,11 +31,11 @@ FILE = Annotated[
 
 
 def fitted_keys(command: str, cfg: DictConfig) -> Kinds:
-    """The configuration of ``gmrd-command`` as its keys are declared.
+    """The configuration of ``gmrd-COMMAND``, converted to the declared types.
 
     Raises:
-        InputError: a key that the command does not have, or a value that its key does not take.
-        MissingMandatoryValue: a key that has to be given is not.
+        InputError: a key is unknown, or its value is not of the declared type.
+        MissingMandatoryValue: a required key is not set.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     found: Kinds = fitted("", plain, DECLARED[command]())
@@ -222,4 +222,4 @@ DECLARED: Mapping[str, Callable[[], Kinds]] = {
         supervoxels, convert, export, dashboard,
     )
 }  # fmt: skip
-"""A table for each command, made when it is asked for: its imports are slow."""
+"""Makes the table of each command on demand, because some imports are slow."""

@@ -1,4 +1,4 @@
-"""gmrd-demo: phantom volumes in, trained network and measured segmentations out."""
+"""gmrd-demo: from phantom volumes to a trained network and scored segmentations."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gmrd.cli.console import command
 console = Console()
 
 SUPPORT, QUERY = 4, 1
-"""Cases of the phantom."""
+"""Case numbers of the phantom."""
 
 
 @contextmanager
 def stage(title: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Announce a stage, and note how long it took."""
+    """Print a stage's title, and record how long it took."""
     console.rule(f"[bold]{title}", align="left")
     start = time.perf_counter()
     yield
@@ -29,7 +29,7 @@ def stage(title: str, seconds: dict[str, float]) -> Iterator[None]:
 
 @command("demo")
 def main(cfg: DictConfig) -> None:
-    """Make the phantom, segment one scan from another, then train on supervoxels and score."""
+    """Make phantoms, segment one scan from another, train on supervoxels and score."""
     from hydra.utils import instantiate
 
     from gmrd.cli.train import train
@@ -47,11 +47,11 @@ def main(cfg: DictConfig) -> None:
         train(cfg)
     for title, taken in seconds.items():
         console.print(f"{title:<45} {taken:6.1f} s")
-    console.print(f"Everything lies in {out.resolve()}: pictures, NIfTI predictions, scores.csv")
+    console.print(f"Results in {out.resolve()}: pictures, NIfTI predictions, scores.csv")
 
 
 def _show_matching(folder: Path, classes: Mapping[int, str], out: Path) -> None:
-    """Segment one phantom from another as gmrd-predict does, and print its Dice."""
+    """Segment one phantom from another as gmrd-predict does, and print the Dice scores."""
     from gmrd.evaluation.metrics import overlap_scores
     from gmrd.io.readers import read_label, read_scan
     from gmrd.predict.outputs import write_outputs
@@ -68,4 +68,4 @@ def _show_matching(folder: Path, classes: Mapping[int, str], out: Path) -> None:
         estimate = f"estimated {100 * found.quality[name]:.0f}"
         console.print(f"{name:<14} Dice {100 * dice:5.1f} %  ({estimate})")
     write_outputs(found, out)
-    console.print(f"In {found.seconds:.0f} s; label map, picture and page in {out}")
+    console.print(f"Took {found.seconds:.0f} s; label map, picture and page in {out}")

@@ -1,4 +1,4 @@
-"""gmrd-export: a checkpoint without its optimiser, or the query path as a program or ONNX."""
+"""gmrd-export: a checkpoint without optimiser state, or the query path as a program or ONNX."""
 
 from __future__ import annotations
 

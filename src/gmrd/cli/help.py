@@ -1,4 +1,4 @@
-"""``--help``: what a command does, examples and every key with its comment, on one screen."""
+"""``--help``: a command's summary, examples, and every key with its comment, on one screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MUST = "???"
 
 
 def help_text(name: str, width: int | None = None) -> str:
-    """The help of ``gmrd-NAME``, for a terminal of ``width`` columns."""
+    """The help text of ``gmrd-NAME`` for a terminal of ``width`` columns."""
     page = page_of(name)
     columns = min(WIDTH, width or shutil.get_terminal_size((WIDTH, 40)).columns)
     parts = [
@@ -27,15 +27,15 @@ def help_text(name: str, width: int | None = None) -> str:
 
 
 def _settings(page: Page, columns: int) -> Iterator[str]:
-    yield "Settings, key=value" + (" (* must be given):" if _musts(page) else ":")
+    yield "Settings, key=value" + (" (* required):" if _musts(page) else ":")
     shown = [(_named(key), key.comment.split(". ")[0]) for key in page.keys]
     left = min(30, max(len(label) for label, _ in shown) + 2)
     for label, comment in shown:
         yield from _row(label, comment, left, columns)
     if page.groups:
-        yield "Parts, each one of a choice of files:"
+        yield "Groups, each with a choice of files:"
     for group in page.groups:
-        if "@" not in group.name:  # the same group in a second place has a key of its own
+        if "@" not in group.name:  # a group used a second time is listed as a key
             label = f"  {group.name}={group.default}"
             yield from _row(label, ", ".join(group.choices), left, columns)
 
@@ -61,5 +61,5 @@ def _row(label: str, text: str, left: int, columns: int) -> Iterator[str]:
 
 def _endings(name: str, page: Page) -> Iterator[str]:
     if page.base:
-        yield f"All settings of gmrd-{page.base} can be given too: gmrd-{page.base} --help."
-    yield f"Every setting as it would be used: gmrd-{name} --cfg job. Of Hydra: --hydra-help."
+        yield f"Also takes all settings of gmrd-{page.base}: see gmrd-{page.base} --help."
+    yield f"The final configuration: gmrd-{name} --cfg job. Hydra's options: --hydra-help."

@@ -1,4 +1,4 @@
-"""gmrd-inspect: what a data root holds, what is wrong with it, and what that means."""
+"""gmrd-inspect: list a data set's cases, and explain what is wrong with them."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def inspect(
     min_area: float = 200.0,
     n_jobs: int = 1,
 ) -> tuple[list[Portrait], list[Finding]]:
-    """Inspect a data set, print what was found and draw the contact sheet.
+    """Inspect a data set, print the findings and draw the contact sheet.
 
     Args:
         data: The data set.
         sheet: File of the contact sheet; None for none.
-        min_area: Least area that an episode takes, in pixels.
-        n_jobs: Cases at the same time.
+        min_area: Smallest mask that an episode uses, in pixels.
+        n_jobs: Cases inspected in parallel.
 
     Returns:
-        The cases' portraits and all findings, the gravest first.
+        The cases' portraits and all findings, the most severe first.
     """
     from gmrd.data.inspection.dataset import compare_cases, count_cases, inspect_cases
     from gmrd.viz.sheet import contact_sheet
@@ -62,7 +62,7 @@ def inspect(
 
 
 def tiles(portraits: Sequence[Portrait]) -> list[Tile]:
-    """The most labelled slice of every case that could be read; (!) marks what was found."""
+    """The slice with most labels of each readable case; (!) marks errors and warnings."""
     from gmrd.viz.sheet import Tile
 
     found = []
@@ -76,11 +76,11 @@ def tiles(portraits: Sequence[Portrait]) -> list[Tile]:
 
 
 def overview(data: DatasetDescription, portraits: Sequence[Portrait]) -> Table:
-    """One row a case: geometry, supervoxels, and millilitres of every class."""
+    """One row per case: geometry, supervoxels, and the volume of each class in ml."""
     title = f"{data.name}: {len(portraits)} cases in {data.root}"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     values = sorted({v for p in portraits for v in p.class_voxels} | set(data.classes))
-    for heading in ("case", "voxels", "mm", "lies", "super-\nvoxels"):
+    for heading in ("case", "voxels", "mm", "axes", "super-\nvoxels"):
         table.add_column(heading, no_wrap=True)
     for value in values:
         name = data.classes.get(value, "?").replace("_", "\n")
@@ -98,7 +98,7 @@ def overview(data: DatasetDescription, portraits: Sequence[Portrait]) -> Table:
 
 
 def report(findings: Sequence[Finding]) -> None:
-    """Print the findings; the same finding of several cases becomes one line."""
+    """Print the findings; those that several cases share, only once."""
     grouped: Mapping[tuple[str, str, str], list[str]] = {}
     for finding in findings:
         key = (finding.severity, _without_path(finding), finding.meaning)
@@ -115,7 +115,7 @@ def report(findings: Sequence[Finding]) -> None:
 
 
 def _without_path(finding: Finding) -> str:
-    """Missing supervoxels are one finding for all cases, though each has its own path."""
+    """The finding's text; missing supervoxels are one finding, though each has its own path."""
     return "no supervoxels" if finding.what.startswith("no supervoxels") else finding.what
 
 
@@ -128,7 +128,7 @@ def _millilitres(portrait: Portrait, value: int) -> str:
 
 @command("inspect")
 def main(cfg: DictConfig) -> None:
-    """Console entry point; the status is 1 if there are errors."""
+    """Console entry point; exit status 1 if there are errors."""
     from gmrd.data.build import plain, read_description
 
     _, findings = inspect(

@@ -1,7 +1,7 @@
-"""What a configuration file documents: summary, examples, and every key with its comment.
+"""The documentation in a configuration file: summary, examples, and each key's comment.
 
-``--help`` and the command reference are both written from this, so a comment in ``conf/`` is the
-one place where a key is explained.
+``--help`` and the command reference are both generated from it, so each key is explained in one
+place only: its comment in ``conf/``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import yaml
 
 KEY = re.compile(r"^( *)([\w@.]+):(?: +(.*))?$")
 SKIPPED = ("defaults", "hydra")
-"""Blocks that are Hydra's business."""
+"""Blocks for Hydra itself."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """One setting: its dotted name, its default as YAML writes it, and the comment on it."""
+    """A setting: its dotted name, its default as written in YAML, and its comment."""
 
     name: str
     default: str
@@ -31,7 +31,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Group:
-    """A group of files of which one is chosen, as in ``data=chaost2``."""
+    """A group of alternative files, as in ``data=chaost2``."""
 
     name: str
     default: str
@@ -40,15 +40,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything that a configuration file documents about itself.
+    """The documentation in a configuration file.
 
     Attributes:
         summary: what it is for.
-        examples: lines of a shell.
-        notes: what else the head of the file says.
+        examples: shell commands.
+        notes: the rest of the file's head comment.
         base: the configuration that it extends; "" for none.
-        groups: groups of files, of a command.
-        keys: settings that the file itself has.
+        groups: a command's groups of files.
+        keys: the file's own settings.
     """
 
     summary: str
@@ -60,14 +60,15 @@ class Page:
 
 
 def command_names() -> list[str]:
-    """The commands, each with a configuration of its own: ``train`` for ``gmrd-train``."""
+    """The commands, by the names of their configurations: ``train`` for ``gmrd-train``."""
     return sorted(e.name[:-5] for e in files("gmrd.conf").iterdir() if e.name.endswith(".yaml"))
 
 
 def page_of(name: str) -> Page:
-    """What ``conf/NAME.yaml`` says; ``name`` may be in a group, as ``data/chaost2``.
+    """The documentation in ``conf/NAME.yaml``; ``name`` may be in a group, as ``data/chaost2``.
 
-    A group of one file is a part that commands share, not a choice: its keys are the command's.
+    A group with a single file is shared between commands rather than a choice: its keys are listed
+    as the command's.
     """
     page = read_page(files("gmrd.conf").joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
     shared = [group for group in page.groups if len(group.choices) == 1]
@@ -84,7 +85,7 @@ def page_of(name: str) -> Page:
 
 
 def read_page(text: str) -> Page:
-    """What the text of a configuration file says."""
+    """Parse the text of a configuration file."""
     summary, examples, notes = _head(text)
     defaults = (yaml.safe_load(text) or {}).get("defaults") or []
     bases = [d for d in defaults if isinstance(d, str) and d != "_self_"]
@@ -99,7 +100,7 @@ def read_page(text: str) -> Page:
 
 
 def choices_of(group: str) -> Iterator[str]:
-    """Every choice of a group: names of its files, those in folders with the folder's name."""
+    """All choices of a group: its file names, prefixed by the folder for those in one."""
     for entry in sorted(files("gmrd.conf").joinpath(group).iterdir(), key=lambda e: str(e.name)):
         if entry.is_dir() and not entry.name.startswith("__"):
             yield from (f"{entry.name}/{choice}" for choice in choices_of(f"{group}/{entry.name}"))
@@ -136,9 +137,9 @@ def _groups(defaults: list[Any]) -> Iterator[Group]:
 
 
 def _keys(text: str) -> Iterator[Key]:
-    """Keys of nested sections by their dotted names; a section alone is not a key."""
+    """Keys with their dotted names; a section itself is not a key."""
     sections: list[tuple[int, str]] = []
-    above: list[str] = []  # the comment on the lines just above
+    above: list[str] = []  # comment lines directly above
     lines = list(dropwhile(lambda line: line.startswith("#"), text.splitlines()))
     for index, line in enumerate(lines):
         found = KEY.match(line)

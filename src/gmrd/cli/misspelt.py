@@ -1,4 +1,4 @@
-"""Hydra's refusals of a command line, in a sentence with the nearest name that exists."""
+"""Hydra's errors about a command line, in one sentence with the closest valid name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLUGINS = ("hydra/launcher", "hydra/sweeper")
 
 
 def explained(error: Exception, command: str) -> str | None:
-    """Which key or choice ``gmrd-COMMAND`` does not have, and what may be meant; else None."""
+    """The unknown key or choice of ``gmrd-COMMAND`` and a suggestion; None for other errors."""
     if found := re.search(r"Could not override '([^']+)'", str(error)):
         return _unknown_key(found[1], command)
     if found := re.search(r"Could not find '([\w@./]+)/([^/']+)'", str(error)):
@@ -33,7 +33,7 @@ def _unknown_key(key: str, command: str) -> str:
 
 
 def _same_ending(key: str, known: Iterable[str]) -> list[str]:
-    """Names whose last part is meant, as ``max_steps`` for ``trainer.max_steps``."""
+    """Keys whose last part is similar, as ``trainer.max_steps`` for ``max_steps``."""
     ending = key.rsplit(".", 1)[-1]
     last = {name.rsplit(".", 1)[-1]: name for name in known}
     return [last[name] for name in get_close_matches(ending, last, n=1)]
@@ -45,11 +45,11 @@ def _unknown_choice(group: str, choice: str) -> str:
     choices = list(choices_of(group))
     near = get_close_matches(choice, choices, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"{group}={choice}: there is no such choice. {hint}Choose one of {', '.join(choices)}"
+    return f"{group}={choice} does not exist. {hint}Choose one of {', '.join(choices)}"
 
 
 def _known(command: str) -> Iterator[str]:
-    """Every key of a command's configuration, and the groups it chooses from."""
+    """All keys and groups of a command's configuration."""
     GlobalHydra.instance().clear()
     with initialize_config_module("gmrd.conf", version_base="1.3"):
         cfg = compose(command, return_hydra_config=True)

@@ -1,4 +1,4 @@
-"""gmrd: the commands, and what is installed: ``gmrd info --json`` for programs."""
+"""gmrd: list the commands and what is installed; ``gmrd info --json`` is for programs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rich.console import Console
 from gmrd.cli.keys import choices_of, command_names, page_of
 from gmrd.io.cache_dir import default_cache_dir
 
-USAGE = """gmrd info [--json]: versions, devices, folders, and what can be chosen
-gmrd-COMMAND --help: what a command does, with examples and every setting
+USAGE = """gmrd info [--json]: versions, devices, folders and available choices
+gmrd-COMMAND --help: a command's purpose, examples and settings
 """
 
 console = Console()
 
 
 def main() -> None:
-    """Console entry point; exit status 2 for a word that is not known."""
+    """Console entry point; exit status 2 for an unknown word."""
     words = sys.argv[1:]
     if words in (["--version"], ["-V"]):
         print(f"gmrd {version('gmrd')}")
@@ -36,15 +36,15 @@ def main() -> None:
             print(f"{page_of(name).summary}")
     else:
         Console(stderr=True).print(
-            f"[bold red]error:[/] gmrd {' '.join(words)}: there is gmrd info and gmrd --help; "
-            f"commands are written with a hyphen, as gmrd-{words[0]}",
+            f"[bold red]error:[/] gmrd {' '.join(words)}: use gmrd info or gmrd --help; the other "
+            f"commands are spelt with a hyphen, as gmrd-{words[0]}",
             highlight=False,
         )
         sys.exit(2)
 
 
 def info() -> dict[str, Any]:
-    """What a program may want to know of this installation, as plain data."""
+    """What a program may want to know about this installation, as plain data."""
     import torch
 
     from gmrd.nn.lite import WEIGHTS, distribution
@@ -66,7 +66,7 @@ def info() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str | None]:
-    """Of every package that gmrd asks for, extras included; null if it is not installed."""
+    """Version of each package that gmrd or an extra depends on; None if not installed."""
     lines = requires("gmrd") or []
     names = {line.split(";")[0].split("[")[0].rstrip("<>=!~.0123456789, ") for line in lines}
     return {name: _version(name) for name in sorted(names - {"gmrd"})}

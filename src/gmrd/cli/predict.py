@@ -1,4 +1,4 @@
-"""gmrd-predict: annotated scans and new scans in, the organs of the new scans out."""
+"""gmrd-predict: segment new scans from annotated ones."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ console = Console()
 
 
 MOST_ROWS = 20
-"""Of the table at the end; the index has all."""
+"""Rows of the final table; the index lists all scans."""
 
 
 @command("predict")
 def main(cfg: DictConfig) -> None:
-    """Console entry point; the exit status is 1 if a scan of several failed."""
+    """Console entry point; exit status 1 if one of several scans failed."""
     from gmrd.io.atomic import writable_folder
     from gmrd.predict.index import advice, write_index
     from gmrd.predict.inputs import find_queries
@@ -63,12 +63,12 @@ def main(cfg: DictConfig) -> None:
 
 
 def explained(error: Exception) -> str:
-    """What is said of a scan's error."""
+    """An error of one scan as a sentence."""
     return sentence(error) or defect(error)
 
 
 def run(steps: Iterable[Step], bar: Progress, *, alone: bool = False) -> list[dict[str, Any]]:
-    """Do all steps, and say of each scan what was found.
+    """Run all steps and print the result of each scan.
 
     Raises:
         InputError: the scan is ``alone`` and failed.
@@ -88,7 +88,7 @@ def run(steps: Iterable[Step], bar: Progress, *, alone: bool = False) -> list[di
 
 
 def line(step: Step) -> str:
-    """A scan of several in a line."""
+    """One of several scans, in a line."""
     record, place = step.record, f"[{step.number}/{step.total}]"
     left = "" if step.seconds_left is None else f"; {_duration(step.seconds_left)} left"
     if step.record["status"] != "done":
@@ -97,7 +97,7 @@ def line(step: Step) -> str:
         f"{organ} {volume:.0f} ml ({_percent(record['estimated_dice'][organ])})"
         for organ, volume in record["volumes_ml"].items()
     )
-    took = "finished before" if step.kept else f"{record['seconds']:.1f} s"
+    took = "already done" if step.kept else f"{record['seconds']:.1f} s"
     return escape(f"{place} {record['name']}: {found}; {took}{left}")
 
 
@@ -106,7 +106,7 @@ def _duration(seconds: float) -> str:
 
 
 def show_one(record: dict[str, Any]) -> None:
-    """The only scan of a run."""
+    """Print the result of a run with a single scan."""
     if record["status"] == "done":
         console.print(table(record))
     for finding in record.get("findings", []):
@@ -114,10 +114,10 @@ def show_one(record: dict[str, Any]) -> None:
 
 
 def end_table(records: Sequence[dict[str, Any]]) -> Table:
-    """All scans, those to look at first on top."""
+    """All scans, those to check first at the top."""
     from gmrd.predict.triage import lowest_dice, worst_first
 
-    rows = Table(title="Look at these first", title_justify="left")
+    rows = Table(title="Check these first", title_justify="left")
     for heading in ("scan", "lowest est. Dice / %", "remarks"):
         rows.add_column(heading, justify="right" if "Dice" in heading else "left")
     shown = worst_first([r for r in records if r["status"] != "passed_over"])
@@ -136,18 +136,18 @@ def _percent(share: float | None) -> str:
 
 
 def support_pairs(support: DictConfig) -> list[tuple[str, str]]:
-    """The K pairs of scan and label that the configuration names."""
+    """The K pairs of scan and label map in the configuration."""
     images, labels = listed(support.image), listed(support.label)
     if len(images) != len(labels):
         raise InputError(
-            f"support.image names {len(images)} files and support.label {len(labels)}: every "
-            "support scan needs its own label map, in the same order"
+            f"support.image has {len(images)} files and support.label {len(labels)}: give one "
+            "label map for each support scan, in the same order"
         )
     return list(zip(images, labels, strict=True))
 
 
 def table(record: dict[str, Any]) -> Table:
-    """The organs of one scan, for the terminal."""
+    """The organs of one scan as a table."""
     title = f"{escape(record['name'])} ({record['seconds']:.1f} s)"
     rows = Table(title=title, title_justify="left")
     for heading in ("organ", "label", "volume / ml", "est. Dice / %"):
@@ -164,19 +164,19 @@ def table(record: dict[str, Any]) -> Table:
 
 
 class Steps:
-    """Shows the step of a scan that is being done under the bar of all scans."""
+    """Shows the current step of a scan below the progress bar of all scans."""
 
     def __init__(self, bar: Progress) -> None:
         self.bar = bar
         self.task: TaskID = bar.add_task("Reading", total=None)
 
     def __call__(self, step: str, done: int, total: int) -> None:
-        """The progress of one step, see :data:`gmrd.matching.scan.Progress`."""
+        """Show the progress of a step, see :data:`gmrd.matching.scan.Progress`."""
         self.bar.update(self.task, description=step, completed=done, total=total)
 
 
 def listed(value: str | ListConfig | None) -> list[str]:
-    """One file or folder or several; none of null."""
+    """One or several paths as a list; empty for null."""
     if value is None:
         return []
     return [str(v) for v in value] if isinstance(value, ListConfig) else [str(value)]

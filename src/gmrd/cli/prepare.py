@@ -1,4 +1,4 @@
-"""gmrd-prepare: from a challenge's download to the folders that training reads."""
+"""gmrd-prepare: convert a challenge's download to the layout that training reads."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ console = Console()
 
 
 def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
-    """Prepare every case of ``source`` that is not up to date; returns how many that were.
+    """Prepare the cases in ``source`` that are not up to date, and return their number.
 
     Args:
         data: The data set; its root receives the files.
         source: Folder of the download.
-        n_jobs: Cases prepared at the same time.
+        n_jobs: Cases prepared in parallel.
     """
     from gmrd.data.prepare.runner import find_jobs, run_jobs, write_manifest
 

@@ -1,4 +1,4 @@
-"""gmrd-project: the loop of annotating, predicting and correcting, kept in a folder."""
+"""gmrd-project: annotate, predict and correct in a loop, with all files in one folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ console = Console()
 
 @command("project")
 def main(cfg: DictConfig) -> None:
-    """Console entry point; the exit status is 1 if a scan failed."""
+    """Console entry point; exit status 1 if a scan failed."""
     if cfg.out is not None:
         raise InputError(f"out={cfg.out}: a project keeps its drafts in {cfg.folder}/drafts")
     project = opened(cfg)
@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def opened(cfg: DictConfig) -> Project:
-    """The project, begun if need be, with what the command adds to it."""
+    """Open or create the project, and apply the command's additions to it."""
     from gmrd.predict.project import Project
     from gmrd.predict.project_file import NAME, ProjectFile
 
@@ -49,7 +49,7 @@ def opened(cfg: DictConfig) -> Project:
     begun = (folder / NAME).exists()
     if not begun and not (pairs and query):
         raise InputError(
-            f"{folder} holds no project: to begin one, add support.image=... support.label=... "
+            f"{folder} holds no project: to create one, add support.image=... support.label=... "
             "query=... to the command"
         )
     before = ProjectFile.read(folder).settings if begun else {}
@@ -63,7 +63,7 @@ def opened(cfg: DictConfig) -> Project:
 
 
 def changed(before: Any, cfg: DictConfig, given: Sequence[str]) -> dict[str, Any]:
-    """A project's settings, with those that a command line gives in place of the former."""
+    """A project's settings, updated with those given on the command line."""
     from gmrd.predict.settings import KEYS
 
     settings = OmegaConf.create(dict(before))
@@ -76,7 +76,7 @@ def changed(before: Any, cfg: DictConfig, given: Sequence[str]) -> dict[str, Any
 
 
 def show(project: Project, state: State) -> None:
-    """How far a project is, and which scans to look at first."""
+    """Print a project's state and the scans to check first."""
     from gmrd.predict.index import advice
 
     def say(*words: object) -> None:
@@ -94,4 +94,4 @@ def show(project: Project, state: State) -> None:
         say(f"note: {note}")
     if state.drafts:
         say(advice(state.drafts))
-    say("Drafts to mend, index.html, summary.json:", project.drafts.resolve())
+    say("Drafts to correct, index.html, summary.json:", project.drafts.resolve())

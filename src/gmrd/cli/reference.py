@@ -1,7 +1,7 @@
-"""The command reference, written from the configuration that the commands read.
+"""The command reference, generated from the commands' configuration.
 
-``python -m gmrd.cli.reference docs/commands.md docs/experiment-files.md`` writes it; a test holds
-the files to the configuration.
+``python -m gmrd.cli.reference docs/commands.md docs/experiment-files.md`` writes it; a test checks
+that the files are up to date.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from gmrd.io.atomic import replacing
 
 HEADING = """# Commands
 
-Written from the comments in `conf/` by `make docs`; do not edit. `--help` of a command prints the
+Generated from the comments in `conf/` by `make docs`; do not edit. A command's `--help` prints the
 same.
 
-Every command takes `key=value` settings; "must be given" stands where there is no default.
-`group=name` chooses a file of a group, and `-m key=a,b` runs one job for each value. Every
-setting as it would be used: `gmrd-train --cfg job`. A misspelt key is refused, and the nearest
-one named. Paths may hold spaces, brackets, commas and quotes, and may begin with `~`: quote them
-for the shell alone (`query="scan (1).nii"`).
+Every command takes `key=value` settings; those marked "required" have no default. `group=name`
+chooses a file of a group, and `-m key=a,b` runs one job per value. `gmrd-train --cfg job` prints
+the final configuration. A misspelt key is refused with a suggestion. Paths may contain spaces,
+brackets, commas and quotes, and may begin with `~`: quote them for the shell only
+(`query="scan (1).nii"`).
 
-Exit status: 0 done; 1 something failed (a fold, a file of many, an inspection with errors, or an
-error that is not the input's); 2 refused input, with one sentence; 130 interrupted by Ctrl-C; 143
-ended by SIGTERM with a checkpoint.
+Exit status: 0, success; 1, some of the work failed (a fold, one of several files, an inspection
+with errors); 2, the command failed, for the reason given in one sentence; 130, interrupted by
+Ctrl-C; 143, ended by SIGTERM after saving a checkpoint.
 
-Completion of settings by the Tab key, for this shell: `eval "$(gmrd-train -sc install=bash)"`
-(also `zsh` and `fish`), and the same for every other command.
+To complete settings with the Tab key in this shell: `eval "$(gmrd-train -sc install=bash)"` (or
+`zsh`, `fish`), and likewise for every other command.
 """
 
 EXPERIMENTS = """# The experiments
 
-Written from the heads of `conf/experiment/` by `make docs`; do not edit. Choose one with
+Generated from the head comments in `conf/experiment/` by `make docs`; do not edit. Run one with
 `gmrd-train experiment=NAME` or `gmrd-crossval experiment=NAME`; [experiments.md](experiments.md)
-has what these commands do.
+explains these commands.
 """
 
 GROUPS = ("data", "model", "optimizer", "scheduler", "variant", "trainer", "logger", "callbacks",
@@ -51,7 +51,7 @@ def reference() -> str:
 
 
 def experiments() -> str:
-    """Every experiment with what its file says of it, in Markdown."""
+    """All experiments with their descriptions, in Markdown."""
     return "\n".join([EXPERIMENTS, *map(_experiment, choices_of("experiment"))])
 
 
@@ -63,7 +63,7 @@ def _command(name: str) -> str:
         parts.append(page.notes + "\n")
     parts.append("\n".join(_table(page.keys)) + "\n")
     if page.base:
-        parts.append(f"All settings of [gmrd-{page.base}](#gmrd-{page.base}) can be given too.\n")
+        parts.append(f"Also takes all settings of [gmrd-{page.base}](#gmrd-{page.base}).\n")
     elif page.groups:
         chosen = ", ".join(_linked(group.name, group.default) for group in page.groups)
         parts.append(f"Groups: {chosen}.\n")
@@ -87,7 +87,7 @@ def _group(group: str) -> str:
 
 
 def _explained(group: str, pages: dict[str, Page]) -> Iterator[tuple[str, Key]]:
-    """The keys with a comment, each once, under the name that a command line uses."""
+    """The commented keys, each once, by the names used on the command line."""
     seen = set()
     for choice, page in pages.items():
         prefix = _package(f"{group}/{choice}", group)
@@ -108,7 +108,7 @@ def _table(keys: tuple[Key, ...] | list[Key]) -> Iterator[str]:
     yield "| setting | default | |"
     yield "| --- | --- | --- |"
     for key in keys:
-        default = "must be given" if key.default == "???" else f"`{key.default}`"
+        default = "required" if key.default == "???" else f"`{key.default}`"
         yield f"| `{key.name}` | {_cell(default)} | {_cell(key.comment)} |"
 
 

@@ -1,4 +1,4 @@
-"""Every exception in one sentence: what the user can mend, or where a defect's traceback is."""
+"""Every exception as one sentence: what the user can do, or where a defect's traceback is."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from gmrd.io.cache_dir import default_cache_dir
 MISSING = re.compile(r"Missing mandatory value: (\S+)")
 
 OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "not enough memory")
-"""How torch says it: a class of its own on a GPU, words in a RuntimeError on a CPU."""
+"""torch raises its own class on a GPU, and a RuntimeError with these words on a CPU."""
 
 KEPT = 20
-"""Tracebacks that are kept."""
+"""Number of traceback files to keep."""
 
 
 def sentence(error: BaseException) -> str | None:
-    """What an exception says about input, settings or the machine; None for a defect of gmrd."""
+    """The sentence for an error of input, settings or machine; None for a defect of gmrd."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         return sentence(error.__cause__)
     if isinstance(error, InputError):
@@ -42,26 +42,27 @@ def sentence(error: BaseException) -> str | None:
         return f"{missing} is not set: add {missing}=... to the command"
     if isinstance(error, OverrideParseException):
         return (
-            f"{error.override} cannot be read as key=value: put a value with any of =()[]{{}}:, in "
-            "quotes that the shell leaves, as in 'query=\"a(1).nii\"'"
+            f"{error.override} cannot be parsed as key=value: quote a value that contains any of "
+            "=()[]{}:, with quotes that the shell keeps, as in 'query=\"a(1).nii\"'"
         )
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _of_configuration(error)
     if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)
     if isinstance(error, MemoryError) or any(words in repr(error) for words in OUT_OF_MEMORY):
-        return "the memory does not suffice: crop or resample the scan, or use a larger machine"
+        return "out of memory: crop or resample the scan, or use a machine with more memory"
     if type(error).__module__.startswith("wandb.") and type(error).__name__ == "UsageError":
-        return f"Weights & Biases: {error} Without an account: logger.wandb.offline=true"
+        return f"Weights & Biases: {error} To log without an account: logger.wandb.offline=true"
     return None
 
 
 def defect(error: BaseException) -> str:
-    """The sentence for a defect; its traceback goes to a file that only its owner can read."""
+    """The sentence for a defect; its traceback goes to a private file."""
     what = " ".join(traceback.format_exception_only(error)[-1].split())[:300]
     return (
-        f"a defect of gmrd, not of your input: {what}. The traceback is in {_written(error)}; "
-        "please report it with that file (see docs/security.md), which names your files"
+        f"this is a defect of gmrd, not of your input: {what}. The traceback is in "
+        f"{_written(error)}; please report it with that file (see docs/security.md), which "
+        "contains the names of your files"
     )
 
 
@@ -84,12 +85,12 @@ def _of_configuration(error: BaseException) -> str:
 
 def _of_system(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    where = " and ".join(names) or "a file or the system"
+    where = " and ".join(names) or "operating system"
     return f"{where[:300]}: {error.strerror or type(error).__name__}"
 
 
 def is_broken_pipe(error: BaseException) -> bool:
-    """Whether the reader of the output, such as ``head``, has gone."""
+    """Whether the reader of the output, such as ``head``, has exited."""
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 

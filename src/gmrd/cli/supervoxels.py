@@ -1,4 +1,4 @@
-"""gmrd-supervoxels: pseudo-labels of every volume in a folder."""
+"""gmrd-supervoxels: compute pseudo-labels for all volumes in a folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ console = Console()
 
 @dataclass(frozen=True)
 class Job:
-    """One volume to do: where its image is and where its supervoxels go."""
+    """A volume to process: its image and where its supervoxels go."""
 
     case_id: str
     image: Path
@@ -38,10 +38,10 @@ class Job:
 
 
 def make_all(cfg: DictConfig) -> list[Outcome]:
-    """Make the supervoxels that ``cfg`` asks for, print a summary and return it.
+    """Compute the supervoxels of all volumes, print a summary and return the outcomes.
 
     Raises:
-        InputError: If there are no volumes, or some could not be done (after all others have).
+        InputError: there are no volumes, or some failed (raised after all were tried).
     """
     import joblib
 
@@ -72,7 +72,7 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
 
 
 def find_jobs(cfg: DictConfig) -> list[Job]:
-    """The volumes of ``images``, or of the data set, with their places."""
+    """The volumes in ``images`` or of the data set, and where their supervoxels go."""
     from gmrd.data.cases import CASE, find_cases
 
     data = described(cfg)
@@ -96,17 +96,17 @@ def find_jobs(cfg: DictConfig) -> list[Job]:
 
 
 def described(cfg: DictConfig) -> DatasetDescription:
-    """The data set without its labels, or a plain folder as one.
+    """The data set without its labels, or a plain folder as a data set.
 
     Raises:
-        InputError: the folder is none, or two numbers contradict each other.
+        InputError: the folder does not exist, or two settings contradict each other.
     """
     from gmrd.data.build import plain, read_description
 
     section = {**plain(cfg.data), "labels": None, "supervoxels": read_parameters(cfg)}
     if cfg.images is not None:
         if cfg.out is None:
-            raise InputError("out is not set: add out=FOLDER, the folder for the supervoxels")
+            raise InputError("out is not set: add out=FOLDER, where the supervoxels go")
         if not Path(cfg.images).is_dir():
             raise InputError(f"images={cfg.images} is not a folder")
         section |= {
@@ -115,19 +115,19 @@ def described(cfg: DictConfig) -> DatasetDescription:
             "pseudo_labels": cfg.out_pattern,
             "exclude": (),
             "n_cases": None,
-            "how_to_get": "Here, set images and image_pattern.",
+            "how_to_get": "Set images and image_pattern.",
         }
     elif cfg.min_size and str(cfg.data.supervoxels.min_size) in section["pseudo_labels"]:
         raise InputError(
-            f"min_size={cfg.min_size}, but data.pseudo_labels={section['pseudo_labels']} names "
-            f"{cfg.data.supervoxels.min_size}: give data.supervoxels.min_size={cfg.min_size}, or "
-            "write {min_size} for the number"
+            f"min_size={cfg.min_size}, but data.pseudo_labels={section['pseudo_labels']} contains "
+            f"{cfg.data.supervoxels.min_size}: set data.supervoxels.min_size={cfg.min_size}, or "
+            "write {min_size} in place of the number"
         )
     return read_description(section)
 
 
 def read_parameters(cfg: DictConfig) -> dict[str, Any]:
-    """The command's parameters of :func:`gmrd.supervoxels.pseudo_labels`, or the data set's."""
+    """Parameters of :func:`gmrd.supervoxels.pseudo_labels`: the command's, else the data set's."""
     settings = cfg.data.supervoxels
     min_size = cfg.min_size if cfg.min_size is not None else settings.min_size
     return {
@@ -138,14 +138,14 @@ def read_parameters(cfg: DictConfig) -> dict[str, Any]:
 
 
 def summary(outcomes: list[Outcome]) -> Table:
-    """Supervoxels, their sizes and the seconds taken, per volume."""
+    """A table of each volume's number of supervoxels, their sizes, and the time taken."""
     table = Table("case", "status", title="supervoxels of the body")
     for heading in ("number", "largest", "median", "smallest", "seconds"):
         table.add_column(heading, justify="right")
     for outcome in outcomes:
         table.add_row(outcome.case_id, outcome.status, *_sizes(outcome), f"{outcome.seconds:.2f}")
     if any(outcome.status == "kept" for outcome in outcomes):
-        table.caption = "kept: a file of other origin; overwrite=true replaces it"
+        table.caption = "kept: a file not made by this command; overwrite=true replaces it"
     return table
 
 
@@ -158,7 +158,7 @@ def _sizes(outcome: Outcome) -> Iterator[str]:
 
 
 def _attempt(job: Job, parameters: dict[str, Any], overwrite: bool) -> Outcome | str:
-    """The outcome, or the reason why there is none: one bad file does not stop the others."""
+    """The outcome, or an error message: one bad file does not stop the others."""
     from gmrd.data.supervoxel_files import make_supervoxels
 
     try:
@@ -175,10 +175,10 @@ def _attempt(job: Job, parameters: dict[str, Any], overwrite: bool) -> Outcome |
 
 
 def refuse_no_volumes(cfg: DictConfig) -> None:
-    """Refuse a command that names neither a data set's folder nor a folder of images."""
+    """Refuse a command with neither a data root nor a folder of images."""
     if cfg.images is None and cfg.data.root is None:
         raise InputError(
-            f"no volumes given: add data.root=FOLDER (that holds {cfg.data.images}), or "
+            f"no volumes given: add data.root=FOLDER (with files {cfg.data.images}), or "
             f"images=FOLDER out=FOLDER. {cfg.data.how_to_get}"
         )
 

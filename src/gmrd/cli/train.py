@@ -1,4 +1,4 @@
-"""gmrd-train: self-supervised training, then the held-out cases scored."""
+"""gmrd-train: train self-supervised, then score the held-out cases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
-    """Train as ``cfg`` says; returns the metrics and the trained module."""
+    """Train as configured; return the metrics and the trained module."""
     from pytorch_lightning import seed_everything
 
     from gmrd.processes import end_with_starter
@@ -32,7 +32,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
     refuse_ddp_in_multirun(cfg)
     refuse_missing_gpus(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    OmegaConf.resolve(cfg)  # a spawned process cannot ask Hydra
+    OmegaConf.resolve(cfg)  # a spawned process cannot resolve Hydra's interpolations
     output_dir = Path(HydraConfig.get().runtime.output_dir)
     move_into(cfg, output_dir)
     with alone_in(output_dir):
@@ -49,7 +49,7 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     from gmrd.training.tracking import keep_old_metrics, save_config
 
     save_config(cfg, output_dir)
-    # All objects are built, and refused if they cannot work, before any data is read.
+    # Build all objects first, so that bad settings are refused before any data is read.
     datamodule = instantiate(cfg.data)
     scored = read_split(plain(cfg.evaluation_data)) if cfg.evaluation_data else datamodule.split
     conclusion = ScoreHeldOut(cfg, scored, output_dir)
@@ -69,14 +69,14 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
 
 
 def members(cfg: DictConfig, group: str) -> list[Any]:
-    """The objects of a config group, without those that were taken out; none without the group."""
+    """The objects of a config group, except those set to null."""
     named = (cfg.get(group) or {}).items()
     return [construct(f"{group}.{name}", of) for name, of in named if of]
 
 
 @command("train")
 def run(cfg: DictConfig) -> float | None:
-    """One training; returns what sweepers optimise."""
+    """Train once; return the value that sweepers optimise."""
     metrics, _ = train(cfg)
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and cfg.objective not in metrics:
@@ -84,15 +84,15 @@ def run(cfg: DictConfig) -> float | None:
         if "direction" in hydra.sweeper:
             raise InputError(
                 f"the search has no objective: objective={cfg.objective} is none of {known}. "
-                "val/ needs trainer.val_check_interval within trainer.max_steps, test/ needs "
-                "evaluate=true"
+                "val/ needs trainer.val_check_interval to be at most trainer.max_steps, test/ "
+                "needs evaluate=true"
             )
         print(f"note: objective={cfg.objective} is none of {known}")
     return metrics.get(cfg.objective)
 
 
 def main() -> None:
-    """Console entry point; a multirun ends with the table of its jobs, whatever became of them."""
+    """Console entry point; a multirun always ends with a table of its jobs."""
     from gmrd.training.sweep import show_sweep
 
     try:

@@ -29,7 +29,7 @@ PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load prediction, and with it torch, only when it is asked for."""
+    """Import prediction, and with it torch, only on demand."""
     if name == "__version__":
         return version("gmrd")
     if name in PLACES:

@@ -1,8 +1,8 @@
-"""Parts that a configuration or a checkpoint names by their class: ``_target_`` and arguments.
+"""Components that a configuration or a checkpoint names by class: ``_target_`` and arguments.
 
-A configuration is the user's own, so any class that it names is used. A checkpoint may come from
-elsewhere: it holds plain data alone, and a class that it names outside gmrd is imported only
-after :func:`allowing` or ``GMRD_ALLOW`` names its package.
+A configuration is the user's own, so any class in it is used. A checkpoint may come from others:
+it only contains plain data, and a class outside gmrd is imported only if its package is named by
+:func:`allowing` or ``GMRD_ALLOW``.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ VARIABLE = "GMRD_ALLOW"
 """Environment variable: packages whose classes a checkpoint may name, separated by commas."""
 
 TRUSTED = ("gmrd", "torch.optim", "torchmetrics")
-"""Where classes that a checkpoint names are loaded from without being asked."""
+"""Packages whose classes a checkpoint may always name."""
 
 _T = TypeVar("_T")
 
 
 def name_of(cls: type) -> str:
-    """The name by which a class is found again."""
+    """The dotted name of a class."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def build(key: str, settings: Mapping[str, Any], kind: type[_T], *args: Any, **known: Any) -> _T:
-    """Make the part that ``settings`` name.
+    """Construct the component described by ``settings``.
 
     Args:
-        key: where the settings come from, for messages.
+        key: the settings' key, for messages.
         settings: ``_target_`` and the arguments.
-        kind: what it must be; anything else is refused before it is called.
+        kind: required class; anything else is refused before it is called.
         args: positional arguments that come first.
-        known: further arguments that the settings do not hold.
+        known: further arguments that are not in the settings.
 
     Raises:
-        InputError: no such class, another kind of class, or one that refuses its arguments.
+        InputError: the class does not exist, is not of this kind, or refuses its arguments.
     """
     if TARGET not in settings:
         raise InputError(f"{key} does not name a class: add {key}._target_=package.module.Class")
@@ -61,10 +61,10 @@ def build(key: str, settings: Mapping[str, Any], kind: type[_T], *args: Any, **k
 
 
 def locate(key: str, name: str, kind: type) -> Any:
-    """Import a class of a kind, or a function whose annotation says that it returns one.
+    """Import a class of a kind, or a function annotated to return one.
 
     Raises:
-        InputError: it cannot be imported, or is nothing of that kind.
+        InputError: it cannot be imported, or is not of that kind.
     """
     found = imported(key, name)
     made = found if isinstance(found, type) else _returned(found)
@@ -81,7 +81,7 @@ def _returned(function: Any) -> Any:
 
 
 def targets(settings: Any) -> Iterator[str]:
-    """Every class that plain data name, at any depth."""
+    """All classes named in plain data, at any depth."""
     if isinstance(settings, Mapping):
         if TARGET in settings:
             yield str(settings[TARGET])
@@ -93,13 +93,13 @@ def targets(settings: Any) -> Iterator[str]:
 
 
 def is_trusted(name: str, *packages: str) -> bool:
-    """Whether a class belongs to gmrd, to torch's optimisers, to torchmetrics or to packages."""
+    """Whether a class belongs to gmrd, ``torch.optim``, torchmetrics or one of ``packages``."""
     return any(name.startswith(f"{package}.") for package in (*TRUSTED, *packages))
 
 
 @contextmanager
 def allowing(packages: Iterable[str]) -> Iterator[None]:
-    """Let checkpoints name classes of further packages, here and in processes started meanwhile."""
+    """Let checkpoints name classes of other packages, also in child processes."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = ",".join(dict.fromkeys([*_allowed(), *packages]))
     try:
@@ -112,14 +112,14 @@ def allowing(packages: Iterable[str]) -> Iterator[None]:
 
 
 def refuse_foreign(settings: Any, source: object) -> None:
-    """Refuse plain data that name a class outside the packages that are allowed.
+    """Refuse plain data that names a class outside the allowed packages.
 
     Args:
         settings: mappings and lists of plain values; ``_target_`` may be at any depth.
-        source: the file that they come from, for the message.
+        source: their file, for the message.
 
     Raises:
-        InputError: with the class and the setting that would allow it.
+        InputError: with the class and the setting that allows it.
     """
     for name in targets(settings):
         if not is_trusted(name, *_allowed()):

@@ -1,10 +1,10 @@
-"""The one exception for input that the user can mend."""
+"""The exception for input that the user can correct."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """A refused input: the message names the file or key, the value found and the remedy.
+    """Invalid input; the message names the file or key, the value and the remedy.
 
     The console commands print the message alone, without a traceback.
     """

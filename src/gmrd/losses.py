@@ -26,9 +26,9 @@ class GMRDLoss(nn.Module):
 
     Args:
         class_weights: of background and foreground pixels in the query loss.
-        auxiliary_weight: of intra + inter; 0 leaves them out.
-        auxiliary_shots: ``mean``: as large for K shots as for one; ``sum``: K times as large, as
-            the public code counts it once a shot.
+        auxiliary_weight: of intra + inter; 0 disables them.
+        auxiliary_shots: ``mean``: as large for K shots as for one; ``sum``: K times as large, as in
+            the public code, which adds it once per shot.
     """
 
     class_weights: Tensor
@@ -47,7 +47,7 @@ class GMRDLoss(nn.Module):
     def forward(self, output: NetworkOutput, episode: Episode) -> dict[str, Tensor]:
         """The losses by name: ``total``, ``query``, ``align``, ``auxiliary`` (scalars).
 
-        In float32 also under autocast.
+        Computed in float32, even under autocast.
         """
         with without_autocast(output.probabilities):
             return self._losses(output, episode)
@@ -92,8 +92,8 @@ def negative_log_likelihood(
 def auxiliary_loss(support: Descriptors, query: Descriptors) -> Float[Tensor, " batch"]:
     """Intra + inter of each episode.
 
-    intra pulls support and query descriptors of one region together, inter pushes foreground
-    and background apart; both on unit descriptors.
+    intra pulls support and query descriptors of a region together, inter pushes foreground and
+    background apart; both use unit descriptors.
     """
     fs, fq = F.normalize(support.foreground, dim=2), F.normalize(query.foreground, dim=2)
     bs, bq = F.normalize(support.background, dim=2), F.normalize(query.background, dim=2)

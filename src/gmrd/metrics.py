@@ -1,4 +1,4 @@
-"""What training and validation measure, pooled over episodes and over processes."""
+"""Metrics of training and validation, pooled over episodes and processes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gmrd.types import IGNORE_LABEL
 
 
 class PseudoDice(BinaryF1Score):
-    """Dice of all pixels of all episodes together: 2·overlap / (predicted + true).
+    """Dice over all pixels of all episodes: 2·overlap / (predicted + true).
 
-    Ignored pixels do not count. 0 where nothing is predicted and nothing true.
+    Ignored pixels do not count. It is 0 if nothing is predicted and nothing is true.
     """
 
     def __init__(self) -> None:
@@ -35,11 +35,11 @@ class PseudoDice(BinaryF1Score):
 class EpisodeMetrics(nn.Module):
     """Mean losses and pseudo-label Dice of the episodes since the last :meth:`reset`.
 
-    How the episodes were cut into batches, and which process had them, makes no difference. No
-    update waits for the accelerator.
+    The result does not depend on the division of episodes into batches and processes. No update
+    waits for the accelerator.
 
     Args:
-        further: metrics by name, updated with foreground probabilities and masks as they are.
+        further: metrics by name, updated with foreground probabilities and unmodified masks.
     """
 
     def __init__(self, further: Mapping[str, Metric] | None = None) -> None:
@@ -61,7 +61,7 @@ class EpisodeMetrics(nn.Module):
         Args:
             losses: The mean over the batch of ``total`` and of every part, by name.
             probability: Of the foreground.
-            masks: 1 in the foreground, ``IGNORE_LABEL`` where nothing counts.
+            masks: 1 in the foreground, ``IGNORE_LABEL`` where pixels are ignored.
         """
         for name, value in losses.items():
             # One copy an episode: MeanMetric drops weights where it does not look for NaN.
@@ -70,10 +70,10 @@ class EpisodeMetrics(nn.Module):
             cast("Metric", metric).update(probability.detach(), masks)
 
     def compute(self, *, over_processes: bool = True) -> dict[str, Tensor]:
-        """The values by the names that loggers show; all processes must ask at once.
+        """The values by the names used in loggers; must be called in all processes at once.
 
         Args:
-            over_processes: Pool the episodes of all processes, for which they wait for each other.
+            over_processes: Pool the episodes of all processes, which then wait for each other.
         """
         found: dict[str, Tensor] = {}
         for name, metric in self._metrics().items():
@@ -116,7 +116,7 @@ class OrganDice(nn.Module):
         cast("MeanMetric", self.means[organ]).update(dice)
 
     def compute(self) -> dict[str, Tensor]:
-        """``dice_ORGAN`` of every organ and ``dice``, their mean, as the field reports it."""
+        """``dice_ORGAN`` of every organ and ``dice``, their mean, as usual in the field."""
         found = {organ: cast("Metric", mean).compute() for organ, mean in self.means.items()}
         named = {f"dice_{organ}": value for organ, value in found.items()}
         return named | ({"dice": torch.stack(list(found.values())).mean()} if found else {})

@@ -23,9 +23,10 @@ from gmrd.values.arguments import TARGET, Part
 from gmrd.values.kinds import Seed
 
 SEEDS_APART, PLACES_APART = 1_000_003, 1_009
-"""Strides that keep the seeds of all draws apart: two draws share one only if a training has more
-than a million steps, or a step more than a thousand processes and accumulated batches. Primes,
-so that round numbers of steps and seeds do not meet; a change of them changes every training."""
+"""Strides that keep the seeds of all draws distinct: two draws share a seed only if a training has
+more than a million steps, or a step more than a thousand processes and accumulated batches. They
+are primes, so that round numbers of steps and seeds do not collide. Changing them changes every
+training."""
 
 DEFAULT_NETWORK = "gmrd.nn.build_network"
 DEFAULT_LOSS = "gmrd.losses.GMRDLoss"
@@ -39,25 +40,26 @@ class GMRDModule(LightningModule):
     """Trains the dual-path network with the MAMP head on batches of episodes.
 
     Every hyper-parameter is plain data, so a checkpoint can be read with
-    ``torch.load(weights_only=True)`` and holds all that is needed to rebuild the module. Parts are
-    named by ``_target_``, a class or a function, with its arguments beside it; the checkpoint also
-    names the module's own class.
+    ``torch.load(weights_only=True)`` and contains everything needed to rebuild the module.
+    Components are named by ``_target_``, a class or a function, with its arguments; the checkpoint
+    also names the module's own class.
 
     Args:
-        network: arguments of :func:`gmrd.nn.build_network`, or another ``_target_`` that makes
-            a GMRD or a network derived from it.
+        network: arguments of :func:`gmrd.nn.build_network`, or another ``_target_`` that returns
+            a GMRD or a subclass.
         loss: arguments of :class:`gmrd.losses.GMRDLoss`, or another ``_target_``: a module that
             takes the network's output and the episode and returns losses by name, one ``total``.
         optimizer: ``_target_`` names a subclass of ``torch.optim.Optimizer``.
         scheduler: ``_target_`` names a subclass of ``torch.optim.lr_scheduler.LRScheduler``; it is
             stepped once per training step. None for a constant learning rate.
-        metrics: further ones by name, each with a ``_target_`` that names a torchmetrics class.
-        seed: together with the step and the rank it decides dropout and the random fill, so a
-            resumed training draws what an uninterrupted one would have drawn.
-        scans: what a checkpoint remembers of its training, the plain data of a
-            :class:`gmrd.checkpoint.record.TrainingRecord`; prediction brings new scans to its
+        metrics: additional metrics by name, each with a ``_target_`` that names a torchmetrics
+            class.
+        seed: with the step and the rank, it determines dropout and the random fill, so that a
+            resumed training draws the same as an uninterrupted one.
+        scans: the record of the training, as plain data of a
+            :class:`gmrd.checkpoint.record.TrainingRecord`; prediction resamples new scans to its
             geometry.
-        _target_: the module's own class, as its checkpoint names it; the module writes it.
+        _target_: the module's own class, as named in its checkpoint; set by the module.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class GMRDModule(LightningModule):
 
     @property
     def variant(self) -> str:
-        """``paper`` | ``head``, or what differs from both; parts of other packages by name."""
+        """``paper`` | ``head``, or a description of what differs from both."""
         network, loss = self.hparams["network"], self.hparams["loss"]
         activation = network.get("activation", "relu")
         weight = loss.get("auxiliary_weight", 0.5)
@@ -97,10 +99,10 @@ class GMRDModule(LightningModule):
         return probability
 
     def on_train_batch_start(self, batch: Episode, batch_idx: int) -> None:
-        """Make a batch's random draws a function of the seed and its place in the training alone.
+        """Make a batch's random draws depend only on the seed and its position in the training.
 
-        Batches of an accumulated step take the places that as many processes would have, so
-        that both ways of training on the same episodes draw the same.
+        The batches of an accumulated step are numbered like those of as many processes, so that
+        both ways of training on the same episodes draw the same.
         """
         seed, step = int(self.hparams["seed"]), self.global_step
         last_step, part = self._part_of_step
@@ -111,9 +113,9 @@ class GMRDModule(LightningModule):
             self.train_metrics.reset()
 
     def whole(self) -> GMRDModule | None:
-        """The module with all its parameters; all processes of a training must ask at once.
+        """The module with all its parameters; must be called in all processes at once.
 
-        Where FSDP divides the parameters this is a copy, and None in all processes but the first.
+        If FSDP shards the parameters, this is a copy, and None in all processes but the first.
         """
         if not isinstance(self.trainer.strategy, FSDPStrategy):
             return self
@@ -126,9 +128,9 @@ class GMRDModule(LightningModule):
 
     @classmethod
     def rebuilt(cls, hyper_parameters: Mapping[str, Any]) -> GMRDModule:
-        """A module of these hyper-parameters whose weights are to be loaded.
+        """A module with these hyper-parameters whose weights will be loaded.
 
-        So pretrained weights need not be at hand.
+        So pretrained weights need not be available.
         """
         network = dict(hyper_parameters["network"])
         if "pretrained" in network:
@@ -139,8 +141,8 @@ class GMRDModule(LightningModule):
     def training_step(self, batch: Episode, batch_idx: int) -> Tensor:
         """The total loss of a batch of episodes.
 
-        What is logged is of the episodes since the last line of the log. Processes wait for each
-        other only for that line; until then each shows its own.
+        Logged values cover the episodes since the last line of the log. Processes synchronise only
+        for that line; until then each shows its own values.
         """
         total = self._measure(batch, self.train_metrics)
         logged = (self.global_step + 1) % self._steps_between_logs == 0
@@ -148,19 +150,19 @@ class GMRDModule(LightningModule):
         return total
 
     def on_validation_epoch_start(self) -> None:
-        """Begin with no episode."""
+        """Reset the metrics."""
         self.val_metrics.reset()
 
     def validation_step(self, batch: Episode, batch_idx: int) -> None:
-        """Losses and pseudo-label Dice on held-out episodes; no test organ is looked at."""
+        """Losses and pseudo-label Dice on held-out episodes, without any test organ."""
         self._measure(batch, self.val_metrics)
 
     def on_validation_epoch_end(self) -> None:
-        """Log what all validation episodes gave together."""
+        """Log the metrics over all validation episodes."""
         self._log("val", self.val_metrics.compute())
 
     def on_test_epoch_start(self) -> None:
-        """Begin with no case."""
+        """Reset the scores."""
         self.test_metrics.reset()
 
     def test_step(self, batch: HeldOutCase, batch_idx: int) -> None:
@@ -179,12 +181,12 @@ class GMRDModule(LightningModule):
 
     @property
     def lr(self) -> float:
-        """The optimiser's learning rate, under the name that Lightning's finder looks for."""
+        """The optimiser's learning rate, under the name that Lightning's finder uses."""
         return float(self.hparams["optimizer"]["lr"])
 
     @lr.setter
     def lr(self, value: float) -> None:
-        """Set it, and the height of a cycle that was laid out for the same rate."""
+        """Set it, and the peak of a one-cycle schedule that had the same rate."""
         before, schedule = self.lr, dict(self.hparams["scheduler"] or {})
         self.hparams["optimizer"] = {**self.hparams["optimizer"], "lr": value}
         if schedule.get("max_lr") == before:
@@ -224,7 +226,7 @@ class GMRDModule(LightningModule):
 
 
 def network_of(settings: Mapping[str, Any]) -> GMRD:
-    """The network that a module's hyper-parameters describe, with weights of its own."""
+    """The network described by a module's hyper-parameters, with newly initialised weights."""
     return build("model.network", {TARGET: DEFAULT_NETWORK, **settings}, GMRD)
 
 

@@ -1,4 +1,4 @@
-"""Processes that end with the one that they work for, also if it is killed."""
+"""Processes that end with their parent, even if it is killed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PARENT = "GMRD_PARENT"
-"""Environment variable: the process that a started command works for."""
+"""Environment variable: the process that started a command."""
 
 SECONDS = 0.5
-"""Between two looks."""
+"""Seconds between two checks."""
 
 _watching = threading.Lock()
 
 
 def as_worker(parent: int, task: Callable[[], T]) -> T:
-    """Do a task in a pool's process, which ends at once when ``parent`` has ended.
+    """Run a task in a pool's process, which ends at once when ``parent`` has ended.
 
-    In ``parent`` itself, or on another machine, this is just the task.
+    In ``parent`` itself, or on another machine, this just runs the task.
     """
     if os.getpid() != parent:
         end_with(parent, signal.SIGKILL)
@@ -31,13 +31,13 @@ def as_worker(parent: int, task: Callable[[], T]) -> T:
 
 
 def end_with(parent: int, how: signal.Signals) -> None:
-    """Signal this process when its parent, if it is that one, has ended; once is enough."""
+    """Signal this process when ``parent`` has ended, if that is its parent; only starts once."""
     if os.getppid() == parent and _watching.acquire(blocking=False):
         threading.Thread(target=_watch, args=(parent, how), daemon=True).start()
 
 
 def end_with_starter() -> None:
-    """Have SIGTERM end this command, as a scheduler does, when the one that started it is gone."""
+    """End this command by SIGTERM, like a scheduler, when the process that started it is gone."""
     if (parent := os.environ.get(PARENT, "")).isdigit():
         end_with(int(parent), signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""What flows from the data to the network, and the letters of every shape.
+"""The data types passed from the data to the network, and the names of dimensions.
 
 Shape legend, used in all type annotations:
     batch   episodes in a batch            shot    support slices of an episode
@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 IGNORE_LABEL = 255
-"""Query pixels of this label take no part in the losses (paper, section III-E)."""
+"""Query pixels with this label are ignored by the losses (paper, section III-E)."""
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Episode:
 
     Images are z-scored greyscale slices; the encoder repeats them to three channels. Support
     masks are 1 inside the episode's class and 0 elsewhere; query masks may also hold
-    ``IGNORE_LABEL``. Whether a support mask is empty is decided where the data lies on the
-    CPU, so that no training step has to ask the accelerator for it.
+    ``IGNORE_LABEL``. Whether a support mask is empty is determined on the CPU, so that no training
+    step has to synchronise with the accelerator.
     """
 
     support_images: Float[Tensor, "batch shot h w"]
@@ -40,9 +40,9 @@ class Episode:
     any_empty_support: bool = False
 
     def to(self, device: torch.device | str) -> Episode:
-        """The same episode on another device; the way to a GPU is asynchronous.
+        """The same episode on another device; copies to a GPU are asynchronous.
 
-        (From a GPU it is not: nobody could tell when the values have arrived.)
+        (Copies from a GPU are not, since it would be unknown when the values have arrived.)
         """
         non_blocking = torch.device(device).type == "cuda"
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
@@ -63,7 +63,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Query slices and the support slices (K shots) that explain them, for one class."""
+    """Query slices of one class, and the support slices (K shots) used to predict them."""
 
     support_images: Float[Tensor, "shot h w"]
     support_masks: Float[Tensor, "shot h w"]
@@ -72,14 +72,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class HeldOutCase:
-    """A query volume of a fold with the supports of every class it is tested on.
+    """A query volume of a fold with the supports of every class on which it is tested.
 
     Attributes:
         case_id: id of the case.
         query: the z-scored volume.
-        chunks: of every class label.
-        truth: where the query shows each class.
-        names: of the classes.
+        chunks: by class id.
+        truth: ground truth mask by class id.
+        names: class id to name.
     """
 
     case_id: str
@@ -89,5 +89,5 @@ class HeldOutCase:
     names: Mapping[int, str]
 
     def to(self, device: torch.device | str) -> HeldOutCase:
-        """The case itself: its slices go to the device a few at a time."""
+        """The case itself, since inference moves a few slices at a time to the device."""
         return self

@@ -169,7 +169,7 @@ def test_a_damaged_entry_and_a_full_disk(
     assert list(cache.folder.iterdir()) == [entry]
 
 
-def test_files_of_the_other_ending_are_pointed_out(make_data: MakeData) -> None:
+def test_files_of_the_other_extension_are_pointed_out(make_data: MakeData) -> None:
     with pytest.raises(
         InputError, match=r"There are 6 of .*image_\{case\}\.nii\.gz: add .data\.im"
     ):

@@ -15,7 +15,7 @@ from helpers.commands import RunHere
 
 def test_supervoxels_of_a_pipe_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "image.nii.gz")
-    with pytest.raises(InputError, match=r"image\.nii\.gz is no regular file"):
+    with pytest.raises(InputError, match=r"image\.nii\.gz is not a regular file"):
         make_supervoxels("1", tmp_path / "image.nii.gz", tmp_path / "out.nii.gz", {"min_size": 9})
 
 
@@ -29,4 +29,4 @@ def test_inspection_goes_on(
     pipe.unlink(missing_ok=True)
     os.mkfifo(pipe)
     assert run_here("inspect", "data=phantom", f"data.root={root}", "sheet=null", "n_jobs=1") == 1
-    assert "no regular file" in " ".join(capsys.readouterr().out.split())
+    assert "not a regular file" in " ".join(capsys.readouterr().out.split())

@@ -231,7 +231,7 @@ def test_pretrained_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(
         "torch.hub.download_url_to_file", lambda *a, **k: (_ for _ in ()).throw(OSError("offline"))
     )
-    with pytest.raises(InputError, match=r"fetch https?://\S+resnet18\S+ .* put it at"):
+    with pytest.raises(InputError, match=r"download https?://\S+resnet18\S+ .* put it at"):
         small(pretrained="imagenet")
 
 

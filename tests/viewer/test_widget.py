@@ -38,7 +38,7 @@ def names(widget: Any) -> list[str]:
     return [widget.rows.item(row).text().split()[0] for row in range(widget.rows.count())]
 
 
-def test_a_project_is_paged_mended_and_updated(
+def test_a_project_is_paged_corrected_and_updated(
     widget: Any, viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threshold = Threshold()

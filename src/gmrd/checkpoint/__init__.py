@@ -1,1 +1,1 @@
-"""Checkpoints: the file, what it remembers of its training, and the module rebuilt from it."""
+"""Checkpoints: the file, its record of the training, and the module rebuilt from it."""

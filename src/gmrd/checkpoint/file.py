@@ -1,4 +1,4 @@
-"""Checkpoint files, read as tensors and plain data alone."""
+"""Checkpoint files, read as tensors and plain data only."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gmrd.errors import InputError
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What training wrote, reading plain data and tensors only.
+    """Read a checkpoint, accepting tensors and plain data only.
 
     Raises:
-        InputError: the file is missing, is not a checkpoint of this package, or holds anything
-            but tensors and plain data.
+        InputError: the file is missing, is not a checkpoint of this package, or contains anything
+            else.
     """
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}: set ckpt_path to a .ckpt that training wrote")
@@ -44,9 +44,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _refuse_changed_bits(path: Path) -> None:
-    """Check the CRC-32 that torch writes with every record; torch itself does not when it reads.
+    """Check the CRC-32 of every record, which torch writes but does not check when reading.
 
-    Files of torch before 1.6, which are no zip archives, have none and are not read.
+    Files of torch before 1.6 are not zip archives, have no checksums, and are not read.
     """
     with zipfile.ZipFile(path) as records:
         damaged = records.testzip()
@@ -55,6 +55,6 @@ def _refuse_changed_bits(path: Path) -> None:
 
 
 def steps_of(checkpoint: Mapping[str, Any]) -> int | None:
-    """How many steps a checkpoint was trained for; None if it does not say."""
+    """Number of training steps of a checkpoint; None if unknown."""
     steps = checkpoint.get("global_step")
     return None if steps is None else int(steps)

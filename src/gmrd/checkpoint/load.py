@@ -1,4 +1,4 @@
-"""A trained module, rebuilt from its checkpoint."""
+"""Rebuilding a trained module from its checkpoint."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def load_module(ckpt_path: str | Path) -> GMRDModule:
     ``with gmrd.components.allowing(["package"])``, or ``GMRD_ALLOW=package``.
 
     Raises:
-        InputError: the checkpoint cannot be read, or not be used.
+        InputError: the checkpoint cannot be read or used.
     """
     path = Path(ckpt_path)
     return rebuilt(read_checkpoint(path), path)
 
 
 def rebuilt(checkpoint: Mapping[str, Any], path: Path) -> GMRDModule:
-    """The module of a checkpoint that has been read; ``path`` is for the messages.
+    """The module of an already read checkpoint; ``path`` is for messages.
 
     Raises:
         InputError: the checkpoint cannot be used.
@@ -56,5 +56,5 @@ def _refuse_nan(path: Path, state: Mapping[str, Any]) -> None:
         if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
             raise InputError(
                 f"{path}: the weights {name} are not all finite: the training failed, or the file "
-                "is damaged. Take an earlier checkpoint"
+                "is damaged. Use an earlier checkpoint"
             )

@@ -1,4 +1,4 @@
-"""What a checkpoint remembers of its training: one record, plain data in the file, typed here."""
+"""A checkpoint's record of its training: plain data in the file, typed here."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from gmrd.values.fit import fitted
 from gmrd.values.kinds import Count, Orientation, Positive
 
 Plain = str | int | float | bool | None | list[Any]
-"""A setting as YAML and JSON know it."""
+"""A setting's value, as in YAML and JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
-    """Geometry and intensities of the training volumes, what was held out, and how it was trained.
+    """Geometry and intensities of the training volumes, the held-out data, and the settings.
 
-    What an older or converted checkpoint does not record is None or empty.
+    Values that an older or converted checkpoint does not record are None or empty.
 
     Attributes:
         name: of the data set.
         orientation: of the volumes, nibabel's axis codes of (x, y, z), such as ``LAS``.
         spacing: voxel size (z, y, x) in mm.
         slice_shape: rows and columns of a slice.
-        window: values that preparation clipped a CT to, in Hounsfield units.
-        clip_percentile: percentile that preparation clipped an MRI's brightest voxels to.
-        cases: ids of the cases that were trained on.
-        joined: the same of each further data set, by its name.
-        fold: the fold that was held out.
-        setting: 1, or 2 where slices of the tested organs were left out.
-        group: number of the group of organs that Setting 2 left out.
-        seed: of the draws.
+        window: range to which preparation clipped a CT, in Hounsfield units.
+        clip_percentile: percentile to which preparation clipped an MRI's brightest voxels.
+        cases: ids of the training cases.
+        joined: the same for each joined data set, by its name.
+        fold: the held-out fold.
+        setting: 1, or 2 if slices of the test organs were excluded.
+        group: number of the group of organs excluded in Setting 2.
+        seed: of the random draws.
         variant: of the method: ``paper`` or ``head``.
-        pretrained: weights that training began from; None for random ones.
-        max_steps: steps that the training was to take.
-        settings: all else that decides what is learned, by its key in the configuration.
-        versions: of the packages that trained, by name.
+        pretrained: initial weights; None for random ones.
+        max_steps: planned number of steps.
+        settings: all other settings that affect the result, by key in the configuration.
+        versions: of the packages used for training, by name.
     """
 
     name: str
@@ -61,7 +61,7 @@ class TrainingRecord:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any] | None) -> TrainingRecord | None:
-        """Read and check a checkpoint's entry; None where the checkpoint has none.
+        """Read and check a checkpoint's entry; None if there is none.
 
         Raises:
             InputError: an entry is missing, unknown or of the wrong kind.
@@ -78,16 +78,16 @@ class TrainingRecord:
         return record
 
     def to_plain(self) -> dict[str, Any]:
-        """Dictionaries, lists, texts and numbers alone, as ``weights_only=True`` reads them."""
+        """Dictionaries, lists, texts and numbers only, as ``weights_only=True`` requires."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 
 
 def record_of(module: GMRDModule) -> TrainingRecord | None:
-    """What the module's checkpoint remembers of its training; None if nothing.
+    """The record of the module's training; None if there is none.
 
     Raises:
-        InputError: an entry is not what it should be.
+        InputError: an entry is not valid.
     """
     plain: Any = module.hparams.get("scans")
     return TrainingRecord.from_plain(plain)

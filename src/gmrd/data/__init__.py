@@ -1,1 +1,1 @@
-"""From the volumes on disk to the episodes that train and the cases that are evaluated."""
+"""From volumes on disk to episodes for training and cases for evaluation."""

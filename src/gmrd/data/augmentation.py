@@ -1,7 +1,7 @@
-"""How an episode's two sides are made to differ: intensity and geometry, each on one side.
+"""Augmentation of episodes: random intensity on one side and random geometry on one side.
 
-Gamma is MONAI's; the elastic deformation is a dense field, which MONAI lacks, so affine and
-elastic map are composed here and applied in one resampling of image and mask together.
+Gamma is MONAI's. MONAI lacks dense elastic fields, so affine and elastic map are composed here and
+applied in a single resampling of image and mask.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from gmrd.values.kinds import NonNegative, Positive, Range
 
 REFERENCE_SIZE = 256
-"""Slice side that the lengths in pixels refer to; they scale with the actual side."""
+"""Slice size to which lengths in pixels refer; they scale with the actual size."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Augmentation:
         shear_about: ``centre`` | ``corner``: the point that the shear leaves in place. About the
             first pixel's corner, as in the public code, the shear also moves the slice's centre
             sideways, by up to 11 pixels.
-        border: What enters from outside the slice: its ``lowest`` value, or the ``mean`` of the
-            z-scored volume, which is 0, as in the public code.
+        border: Padding outside the slice: its ``lowest`` value, or the ``mean`` of the z-scored
+            volume, which is 0, as in the public code.
         keep_emptied: Keep a transform that empties a mask, as the public code does.
     """
 
@@ -72,7 +72,7 @@ class Augmentation:
     ) -> tuple[Float[Tensor, "slices h w"], Float[Tensor, "slices h w"]]:
         """Images and binary masks under one random affine and elastic map.
 
-        What enters from outside the slice has mask 0.
+        The mask is padded with 0.
         """
         outside = images.amin() if self.border == "lowest" else images.new_zeros(())
         stacked = torch.cat([images - outside, masks])[None]
@@ -82,7 +82,7 @@ class Augmentation:
         return moved[:n] + outside, (moved[n:] >= 0.5).to(masks.dtype)
 
     def _sampling_grid(self, h: int, w: int, rng: np.random.Generator) -> Float[Tensor, "h w 2"]:
-        """Where each output pixel looks, in coordinates from −1 to 1 as (x, y)."""
+        """Sampling positions of the output pixels, (x, y) from −1 to 1."""
         pixels = max(h, w) / REFERENCE_SIZE
         shift_x, shift_y = (float(d) for d in rng.uniform(-self.shift, self.shift, 2) * pixels)
         matrix, shear = self._inverse_matrix(rng)
@@ -113,8 +113,8 @@ def _within(limits: Sequence[float | int], rng: np.random.Generator) -> float:
 def _smooth_noise(h: int, w: int, sigma: float, rng: np.random.Generator) -> Float[Tensor, "2 h w"]:
     """Uniform noise in [−1, 1] under a Gaussian filter; beyond the border the noise is 0.
 
-    The filter along an axis is a matrix of low rank, as it passes only coarse structure, so it is
-    applied as two thin factors: U (Vᵀ noise V) Uᵀ.
+    The filter along an axis only passes coarse structure, so its matrix has low rank and is applied
+    as two thin factors: U (Vᵀ noise V) Uᵀ.
     """
     noise = torch.from_numpy(rng.random((2, h, w), dtype=np.float32)) * 2 - 1
     (left_h, right_h), (left_w, right_w) = _gaussian_factors(h, sigma), _gaussian_factors(w, sigma)

@@ -1,8 +1,8 @@
-"""From the flat ``data`` section of a configuration to the records that it fills.
+"""From the flat ``data`` section of a configuration to typed records.
 
-The section is flat so that a command line stays short (``data.n_shot=5``); which record a key
-belongs to is decided here, once. ``gmrd-prepare``, ``gmrd-inspect`` and ``gmrd-supervoxels``
-take the description alone.
+The section is flat to keep command lines short (``data.n_shot=5``); this module assigns each key
+to its record. ``gmrd-prepare``, ``gmrd-inspect`` and ``gmrd-supervoxels`` only need the
+description.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WRITTEN_OTHERWISE: Mapping[str, Any] = {
     "cache_dir": str | Path,
     "folds": Sequence[Sequence[str | int]],
 }
-"""Attributes of the records that a section writes in another form."""
+"""Attributes of the records that have another form in a section."""
 
 REQUIRED = ("name", "classes", *FILES)
 
@@ -51,7 +51,7 @@ class Section:
         """The section with its records (supervoxels, augmentation, preparation) made.
 
         Raises:
-            InputError: a key that nothing reads, or a value that is not of its kind.
+            InputError: a key is unknown, or a value is not of the declared type.
         """
         return fitted(key, value, kinds())
 
@@ -73,7 +73,7 @@ def kinds() -> dict[str, Any]:
 def data_module(
     *, joined: Mapping[str, EpisodeDataModule] | None = None, **settings: Any
 ) -> EpisodeDataModule:
-    """The training's data module of a ``data`` section; what Hydra calls.
+    """The data module of a ``data`` section; called by Hydra.
 
     Args:
         joined: Data modules of other data sets that episodes also come from, by name.
@@ -82,7 +82,7 @@ def data_module(
             and of :class:`EpisodeSettings`; ``batch_size`` and ``num_workers``.
 
     Raises:
-        InputError: A key that nothing reads, or a value that cannot be used.
+        InputError: A key is unknown, or a value cannot be used.
     """
     return EpisodeDataModule(
         read_split(settings),
@@ -121,12 +121,12 @@ def read_split(settings: Settings) -> Split:
 
 
 def read_episodes(settings: Settings) -> EpisodeSettings:
-    """How a ``data`` section has episodes drawn."""
+    """The episode settings of a ``data`` section."""
     return EpisodeSettings(**_of(EpisodeSettings, _fitted(settings)))
 
 
 def _fitted(settings: Settings) -> dict[str, Any]:
-    # joined sections are data modules by now, or are read by themselves
+    # joined sections are already data modules, or are read separately
     own = {name: value for name, value in settings.items() if name != "joined"}
     found: dict[str, Any] = fitted("data", own, kinds())
     return found

@@ -1,10 +1,9 @@
-"""Volumes as training needs them, kept in files that all worker processes share.
+"""Volumes prepared for training, in memory-mapped files shared by all worker processes.
 
-A case is read, z-scored and resized once, when it is first drawn, so training starts at once;
-afterwards its file is memory-mapped. The operating system's page cache holds what fits, once for
-all workers, so the private memory of a worker does not grow with the data set. On disk a voxel
-takes 7 bytes (image float32, supervoxel uint16, label uint8): 1.8 GB for the 250 million voxels
-of SABS.
+A case is read, z-scored and resized when it is first drawn, so training starts without delay;
+afterwards its file is memory-mapped. The operating system's page cache keeps what fits, once for
+all workers, so a worker's private memory does not grow with the data set. A voxel takes 7 bytes on
+disk (image float32, supervoxel uint16, label uint8): 1.8 GB for the 250 million voxels of SABS.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
 
 FORMAT = 2
-"""Raised whenever the content of a cache entry changes."""
+"""Increase this number whenever the content of a cache entry changes."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,16 @@ class CachedVolume:
 
 
 class VolumeCache(Dataset):  # type: ignore[misc]
-    """A MONAI dataset of prepared volumes by number, kept in memory-mapped files.
+    """A MONAI dataset of prepared volumes by number, in memory-mapped files.
 
-    MONAI's ``PersistentDataset`` reads a whole entry into private memory and names it by the file
-    paths alone. Here an entry is mapped, and its name is a digest of the case's files (path, size,
-    time of change) and of all settings, so neither a changed file nor a changed setting meets an
+    MONAI's ``PersistentDataset`` reads whole entries into private memory and names them by file
+    paths only. Here an entry is memory-mapped, and its name is a digest of the case's files (path,
+    size, modification time) and of all settings, so that a changed file or setting never matches an
     old entry.
 
     Args:
         cases: The volumes' files, with their supervoxels.
-        folder: Where the entries lie.
+        folder: Folder of the entries.
         image_size: Side of the training slices in pixels.
         label_values: See :func:`gmrd.data.volume.load_volume`.
         check_geometry: See :func:`gmrd.data.volume.load_volume`.
@@ -85,7 +84,7 @@ class VolumeCache(Dataset):  # type: ignore[misc]
         self.label_values, self.check_geometry = dict(label_values or {}), check_geometry
 
     def _transform(self, index: int) -> CachedVolume:
-        """A case's arrays; prepares them if this is the first time."""
+        """A case's arrays, prepared on first use."""
         case = self.data[index]
         entry = self.folder / f"{case.case_id}-{self._digest(case)}.pt"
         if not entry.is_file():
@@ -127,8 +126,8 @@ class VolumeCache(Dataset):  # type: ignore[misc]
 def _open(entry: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(entry, mmap=True, weights_only=True)
-    except Exception as error:  # torch raises whatever the damage makes it stumble over
-        raise InputError(f"{entry} is damaged: delete it; it will be made again") from error
+    except Exception as error:  # torch raises many types on damaged files
+        raise InputError(f"{entry} is damaged: delete it; it will be recomputed") from error
     return content
 
 

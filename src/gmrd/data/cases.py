@@ -26,7 +26,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the files of a data set lie: paths below its root in which ``{case}`` is the case id.
+    """Patterns of a data set's files, relative to its root; ``{case}`` is the case id.
 
     The field's layout is ``chaos_MR_T2_normalized/image_{case}.nii.gz`` with ``label_{case}``
     beside it and ``supervoxels_5000/superpix-MIDDLE_{case}.nii.gz``.
@@ -56,7 +56,7 @@ def find_cases(
     Args:
         root: Folder of the data set.
         layout: File patterns below it.
-        computed_root: Where supervoxels go that ``root`` does not hold; ``root`` by default.
+        computed_root: Where supervoxels missing in ``root`` are written; ``root`` by default.
         exclude: Ids to leave out.
         n_cases: How many of the first cases to keep; all by default.
         how_to_get: Sentence on where the data comes from, for the error.
@@ -75,7 +75,7 @@ def image_paths(root: Path, layout: Layout, how_to_get: str = "") -> dict[str, P
     found = case_paths(root, layout.images)
     if not found:
         reason = "does not exist" if not root.is_dir() else "holds no such file"
-        hint = _other_ending(root, layout.images)
+        hint = _other_extension(root, layout.images)
         raise InputError(
             f"no images found: {root / layout.images} {reason}. {hint}Set data.root to the folder "
             f"that holds {layout.images}. {how_to_get}".strip()
@@ -94,23 +94,23 @@ def _case(root: Path, layout: Layout, case_id: str, computed_root: Path) -> Case
     )
 
 
-def swap_ending(name: str) -> str:
-    """``x.nii`` for ``x.nii.gz`` and the reverse; other names as they are."""
+def swap_extension(name: str) -> str:
+    """``x.nii`` for ``x.nii.gz`` and vice versa; other names unchanged."""
     if name.endswith(".nii.gz"):
         return name.removesuffix(".gz")
     return f"{name}.gz" if name.endswith(".nii") else name
 
 
-def _other_ending(root: Path, pattern: str) -> str:
-    other = swap_ending(pattern)
+def _other_extension(root: Path, pattern: str) -> str:
+    other = swap_extension(pattern)
     found = len(case_paths(root, other)) if other != pattern else 0
     return f"There are {found} of {other}: add \"data.images='{other}'\". " if found else ""
 
 
 def case_paths(root: Path, pattern: str) -> dict[str, Path]:
-    """Every file or folder below ``root`` that the pattern names, by case id, in numeric order.
+    """All files or folders in ``root`` that match the pattern, by case id, in numeric order.
 
-    Hidden ones are passed over: they are what other systems or killed programs leave behind.
+    Hidden ones are skipped: other systems or killed programs leave them behind.
     """
     head, tail = pattern.split(CASE)
     regex = re.compile(f"{re.escape(head)}([^/]+){re.escape(tail)}")

@@ -25,14 +25,14 @@ class EpisodeDataModule(LightningDataModule):
     """Episodes from the training cases of a split, and its held-out cases to test.
 
     Args:
-        split: The data set, and what of it is trained on.
+        split: The data set, and which part is for training.
         settings: How episodes are drawn.
         batch_size: Episodes in a batch.
         num_workers: Processes that make episodes.
         joined: Other data sets that training episodes also come from, for cross-domain training.
-            Each episode takes its data set with equal probability, and all its slices are of that
-            one. Every data set keeps its fold, its setting and its excluded classes; number and
-            size of the episodes are those of this one, and the evaluation is of this one alone.
+            Each episode draws its data set with equal probability, and takes all its slices from
+            it. Every data set keeps its own fold, setting and excluded classes; the number and
+            size of episodes are set by this one, and only this one is evaluated.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class EpisodeDataModule(LightningDataModule):
         return self.split.data
 
     def prepare_data(self) -> None:
-        """Make the supervoxels that any of the data sets lacks, with a progress bar."""
+        """Compute the missing supervoxels of all data sets, with a progress bar."""
         make_up_to_date(self.split.train_cases, self.data.supervoxels)
         for other in self.joined:
             other.prepare_data()
 
     def episode_source(self) -> EpisodeSource:
-        """What episodes may take from this data set."""
+        """The part of this data set from which episodes are drawn."""
         data, choice, settings = self.data, self.split.choice, self.settings
         tested = self.split.test_classes
         return EpisodeSource(
@@ -121,18 +121,18 @@ class EpisodeDataModule(LightningDataModule):
     def val_dataloader(self) -> EpisodeLoader | list[EpisodeLoader]:
         """Batches of validation episodes: held-out supervoxels of the training volumes.
 
-        No test case and no organ is looked at.
+        No test case or organ label is used.
         """
         if not self.settings.n_validation_episodes:
             return []
         return self._loader(self.episodes(validation=True), shuffle=False)
 
     def test_dataloader(self) -> DataLoader[HeldOutCase]:
-        """The fold's query cases one by one, each with the supports of its classes."""
+        """The fold's query cases, each with the supports of its classes."""
         return DataLoader(HeldOutCases(self.split), batch_size=None)
 
     def predict_dataloader(self) -> DataLoader[HeldOutCase]:
-        """As for the test."""
+        """The same cases as for testing."""
         return self.test_dataloader()
 
     def _n_consumed(self) -> int:

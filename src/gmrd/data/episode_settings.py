@@ -1,4 +1,4 @@
-"""How episodes are drawn, whatever the data set and the fold."""
+"""How episodes are drawn, independent of data set and fold."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class EpisodeSettings:
     Attributes:
         image_size: Side of the training slices; other sizes are resized.
         n_query: Query slices of an episode.
-        min_area: Least area of the class in one slice of an episode, in pixels.
+        min_area: Smallest area of the class in at least one slice of an episode, in pixels.
         draw: How supervoxels are drawn, ``even`` | ``rejection``, see
             :meth:`gmrd.data.windows.Windows.draw`.
         held_out_fraction: Share of the supervoxels that only validation episodes use.
-        augmentation: Random transforms; None for none.
+        augmentation: Random transforms; None to disable them.
         seed: Seed of the episodes.
         n_episodes: Episodes of an epoch.
         n_validation_episodes: Validation episodes, always the same; 0 for no validation.

@@ -1,7 +1,7 @@
 """Episodes: support and query slices of one pseudo-class, drawn and augmented at random.
 
-Episode ``i`` depends on the seed and ``i`` alone, so any number of workers, and a training that
-was interrupted, sees the same episodes (paper section III-A and IV-B).
+Episode ``i`` depends only on the seed and ``i``, so the episodes are the same for any number of
+workers and after an interruption (paper sections III-A and IV-B).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Side = tuple[Float[Tensor, "_ h w"], Float[Tensor, "_ h w"]]
 
 @dataclass(frozen=True)
 class EpisodeSource:
-    """The training volumes of one data set and what an episode may take from them.
+    """The training volumes of a data set, and which slices and classes episodes may use.
 
     Attributes:
         name: Name of the data set, for messages.
@@ -71,8 +71,8 @@ class EpisodeSource:
 class EpisodeDataset(Dataset[Episode]):
     """Episodes by number, each a batch of one; any integer from 0 is a valid number.
 
-    An episode takes a data set, one of its volumes, one of the volume's classes and one run of
-    neighbouring slices; volumes without a valid run are passed over.
+    An episode draws a data set, one of its volumes, one of the volume's classes and a run of
+    neighbouring slices; volumes without a valid run are skipped.
 
     Attributes:
         sources: Data sets, drawn with equal probability.
@@ -169,10 +169,10 @@ def _slices(volume: CachedVolume, labels: np.ndarray, label: int, order: np.ndar
 def augment(
     support: Side, query: Side, augmentation: Augmentation, rng: np.random.Generator
 ) -> tuple[Side, Side]:
-    """Intensity on one side and geometry on one side, each chosen by a coin.
+    """Random intensity on one side and random geometry on one side, each side chosen at random.
 
-    A geometric transform that would empty a mask is left out, so a class that was in a slice
-    stays there, unless ``augmentation.keep_emptied``.
+    A geometric transform that would empty a mask is skipped, so that the class remains in the
+    slice, unless ``augmentation.keep_emptied``.
     """
     sides = [support, query]
     which = int(rng.integers(2))

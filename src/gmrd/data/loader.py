@@ -1,4 +1,4 @@
-"""Training takes episodes from an endless numbered stream, and resumes where it stopped."""
+"""Loading episodes from an endless numbered stream, resumable at any step."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gmrd.types import Episode
 
 
 class EpisodeSampler(DistributedSampler[Any]):
-    """Numbers of the episodes of the running epoch that this process has yet to see.
+    """Numbers of the remaining episodes of the current epoch, for this process.
 
-    Processes take every ``num_replicas``-th episode. It derives from ``DistributedSampler`` so
-    that Lightning does not wrap it into one that would shuffle.
+    Each process takes every ``num_replicas``-th episode. The class derives from
+    ``DistributedSampler`` so that Lightning does not replace it by one that shuffles.
 
     Args:
         dataset: The episodes; its length is an epoch.
-        consumed: Tells how many episodes all processes together have been trained on.
+        consumed: Returns how many episodes all processes together have been trained on.
         rank: This process.
         num_replicas: Number of processes.
     """
@@ -62,7 +62,7 @@ class EpisodeLoader(DataLoader[Episode]):
         )
 
     def __iter__(self) -> Iterator[Episode]:  # type: ignore[override]
-        """Batches; what a worker refuses is passed on without its process's traceback."""
+        """Batches; a worker's InputError is raised without the worker's traceback."""
         try:
             yield from super().__iter__()
         except InputError as error:
@@ -77,9 +77,9 @@ class EpisodeLoader(DataLoader[Episode]):
 
 
 def _outlive_signals(worker: int) -> None:
-    """Schedulers and terminals signal a whole group: the training needs its workers to end a step.
+    """Ignore signals sent to the process group, since the training needs its workers to end a step.
 
-    They end with it, or when it is killed.
+    Workers end with the training, or when it is killed.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Which support slices explain which query slices, by the protocol of an evaluation."""
+"""Pairing of query slices with support slices, by the evaluation protocol."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def pair_slices(
         query: The volume to segment.
         supports: Volumes whose label of the class is given.
         class_id: The class.
-        n_chunks: Support slices a volume, and parts of the query.
-        protocol: ``chunks`` cuts the slices that hold the class; ``all_slices`` knows nothing of
-            the query's truth, and goes by relative height in the volume.
+        n_chunks: Support slices per volume, and parts of the query.
+        protocol: ``chunks`` divides the slices that contain the class; ``all_slices`` does not use
+            the query's ground truth, and pairs slices by relative height in the volume.
     """
     labels = [support.mask(class_id) for support in supports]
     chosen = [support_slices(mask, n_chunks) for mask in labels]
@@ -58,7 +58,7 @@ def pair_slices(
 
 
 def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:
-    """Every query slice goes to the support slice nearest in relative height."""
+    """Pair each query slice with the support slice nearest in relative height."""
     heights = (np.asarray(chosen) + 0.5) / n_support
     nearest = [int(np.abs(heights - (z + 0.5) / n_query).argmin()) for z in range(n_query)]
     return [[z for z in range(n_query) if nearest[z] == part] for part in range(len(chosen))]

@@ -1,9 +1,9 @@
 """A phantom data set: abdomen-like volumes with organs, made from a seed.
 
-It gives the commands, the tests and a newcomer something to run on without a download. The
-volumes look like fat-suppressed T2 MRI in the ways that matter to few-shot segmentation: organs
-vary in place, size, shape and brightness between cases, several structures share the organs'
-brightness, and a bias field and noise lie over all. The organs carry CHAOST2's label values.
+It is for trying the commands and for tests, without a download. The volumes resemble fat-suppressed
+T2 MRI where it matters for few-shot segmentation: organs vary in position, size, shape and
+brightness between cases, other structures have the same brightness, and there is a bias field and
+noise. The organs have CHAOST2's label values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 FOLDER = "phantom_normalized"
 SLICE_THICKNESS = 7.7
 FIELD_OF_VIEW = 320.0
-"""Millimetres along z for each slice, and along y and x for all of them."""
+"""Extent of a slice along z, and of the volume along y and x, in mm."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Structure:
 
 # Painted in this order: a later structure covers an earlier one. Axes z (feet to head), y (front
 # to back), x (patient's right to left). Muscle, stomach wall and bowel repeat the organs'
-# brightness on purpose: brightness alone must not be enough to find an organ.
+# brightness on purpose: brightness alone should not suffice to find an organ.
 ANATOMY = (
     Structure("wall", (0.0, 0.0, 0.0), (1.9, 0.93, 0.95), 0.22, 0.03),
     Structure("cavity", (0.0, -0.05, 0.0), (1.8, 0.75, 0.82), 0.12, 0.03),

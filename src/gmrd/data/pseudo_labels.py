@@ -1,4 +1,4 @@
-"""Supervoxels that a data root lacks are made before training needs them."""
+"""Computing missing supervoxels before training needs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Supervoxels:
     """Settings of :func:`gmrd.supervoxels.pseudo_labels`.
 
     Attributes:
-        min_size: Least number of voxels: 5000 for the abdomen, 1000 for the heart.
+        min_size: Smallest number of voxels: 5000 for the abdomen, 1000 for the heart.
         scale: Larger values merge more.
         sigma: Standard deviation of the smoothing beforehand, in voxels.
     """
@@ -41,11 +41,11 @@ def writable_root(root: Path, cache_dir: Path) -> Path:
 def make_up_to_date(cases: Sequence[Case], settings: Supervoxels) -> None:
     """Compute the supervoxels that are missing or whose image or settings changed.
 
-    Files of other origin are kept as they are. A progress bar shows what is made.
+    Files not made by gmrd are kept. Shows a progress bar.
     """
     for case in track(cases, description="Supervoxels", transient=True):
         try:
             make_supervoxels(case.case_id, case.image, case.pseudo_label, asdict(settings))
         except InputError as error:
-            remedy = f"mend it, or leave the case out with data.exclude=[{case.case_id}]"
+            remedy = f"fix it, or leave the case out with data.exclude=[{case.case_id}]"
             raise InputError(f"{error}; {remedy}") from error

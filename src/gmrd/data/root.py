@@ -1,4 +1,4 @@
-"""Where a data set is: asked for by every command, and answered before torch is imported."""
+"""The root folder of a data set, checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gmrd.errors import InputError
 
 
 def root_of(settings: Mapping[str, Any]) -> Path:
-    """The folder that a ``data`` section names.
+    """The root folder in a ``data`` section.
 
     Raises:
-        InputError: it names none.
+        InputError: it is not set.
     """
     if settings.get("root") is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Which part of a data set trains and which is tested: the protocol's choices."""
+"""Division of a data set into training and test parts, by the protocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gmrd.values.kinds import Count, Natural
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolChoice:
-    """One cell of the protocol's table.
+    """One combination of the protocol's options.
 
     Attributes:
         fold: Number of the fold that is tested, from 0.
@@ -61,10 +61,10 @@ class EvaluationCase:
 
 @dataclass(frozen=True)
 class Split:
-    """A data set's cases and classes, divided into trained on and tested.
+    """A data set's cases and classes, divided into training and test.
 
     Raises:
-        InputError: If the data set does not have the group that is chosen.
+        InputError: If the data set lacks the chosen group.
     """
 
     data: DatasetDescription
@@ -116,7 +116,7 @@ class Split:
     def evaluation_plan(self) -> list[tuple[Case, dict[int, Sequence[Case]]]]:
         """The fold's query cases, each with the support cases of every class it is tested on.
 
-        A class is tested on the cases of the fold that hold it, except its support volumes.
+        A class is tested on the fold's cases that contain it, except its support volumes.
 
         Raises:
             InputError: If the data set has no labels, or too few cases hold a class.
@@ -151,6 +151,6 @@ class Split:
             raise InputError(
                 f"{data.name}: class {class_id} ({data.classes[class_id]}) is in {len(held)} cases "
                 f"of fold {self.choice.fold}, too few for data.n_shot={n_shot} supports and a "
-                "query: lower data.n_shot or data.n_folds, or train alone with evaluate=false"
+                "query: lower data.n_shot or data.n_folds, or only train with evaluate=false"
             )
         return held

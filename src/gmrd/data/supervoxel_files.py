@@ -1,4 +1,4 @@
-"""One volume's supervoxels, from file to file, made again only when something has changed."""
+"""A volume's supervoxels, from file to file, recomputed only after a change."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from gmrd.io.readers import read_scan
 from gmrd.supervoxels import pseudo_labels
 
 MARK = "gmrd supervoxels "
-"""Begins the description in the header of every file made here; the fingerprint follows."""
+"""Start of the description in the header of every file made here, before the fingerprint."""
 
 VERSION = 1
-"""Raised when the same input gives other labels, so that files are made again."""
+"""Increase this number if the same input gives other labels, so that files are recomputed."""
 
 Status = Literal["made", "unchanged", "kept"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one volume.
+    """The outcome for one volume.
 
     Attributes:
         case_id: Id of the case.
-        status: "made" now; "unchanged" since it was made; or "kept", when a file of other
-            origin is there already.
+        status: "made" now; "unchanged" since it was made; or "kept", if there is a file that gmrd
+            did not make.
         sizes: Voxels of every supervoxel in the body, largest first; empty unless made.
         seconds: Time taken.
     """
@@ -55,15 +55,15 @@ def make_supervoxels(
     overwrite: bool = False,
     overlay: Path | None = None,
 ) -> Outcome:
-    """Write the supervoxels of an image file, with its affine, unless they are there.
+    """Write the supervoxels of an image file, with its affine, unless they are up to date.
 
     Args:
         case_id: Id of the case, for the outcome.
         image: NIfTI file to read.
-        target: NIfTI file to write, whole or not at all.
+        target: NIfTI file to write, atomically.
         parameters: Of :func:`gmrd.supervoxels.pseudo_labels`: scale, sigma, min_size.
-        overwrite: Make them whatever is there.
-        overlay: PNG to draw of the image with the supervoxels' outlines.
+        overwrite: Compute them in any case.
+        overlay: PNG of the image with the supervoxels' outlines.
 
     Raises:
         InputError: If the image cannot be read or segmented; the message names the file.
@@ -107,9 +107,9 @@ def _status(target: Path, mark: str, overwrite: bool) -> Status:
         return "made"
     try:
         found = bytes(nib.load(target).header["descrip"]).rstrip(b"\0").decode("ascii", "replace")
-    except Exception as error:  # nibabel raises whatever the damage makes it stumble over
+    except Exception as error:  # nibabel raises many types on damaged files
         raise InputError(
-            f"{target} is there but cannot be read: delete it, or set overwrite=true"
+            f"{target} exists but cannot be read: delete it, or set overwrite=true"
         ) from error
     if found == mark:
         return "unchanged"

@@ -18,12 +18,12 @@ from gmrd.io.readers import read_scan
 from gmrd.io.scan import Scan
 
 ODD_SIZE = 257
-"""In-plane size of files that a public resampler makes one row and column too large."""
+"""In-plane size of files from a public resampler that adds a row and a column."""
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume with what is known of it; all arrays are indexed (z, y, x).
+    """A volume with its labels; all arrays are indexed (z, y, x).
 
     Attributes:
         case_id: Id of the case.
@@ -45,7 +45,7 @@ class Volume:
         return spacing_of(self.affine)
 
     def mask(self, class_id: int) -> Bool[np.ndarray, "z y x"]:
-        """Where the ground truth is of a class.
+        """The ground truth's mask of a class.
 
         Raises:
             ValueError: the volume has no ground truth.
@@ -71,7 +71,7 @@ def load_volume(
     Args:
         case: Its files.
         label_values: Class id of each value in the label file, where the two differ.
-        check_geometry: Refuse a label that lies elsewhere in the world than its image.
+        check_geometry: Refuse a label that is not in the place of its image.
         with_pseudo_label: Read the supervoxels too.
         z_score: Give the image zero mean and unit deviation over the whole volume.
 
@@ -85,7 +85,7 @@ def load_volume(
         label = as_label(case.label, _fitting(case.label, scan, check_geometry), label_values or {})
     pseudo_label = None
     if with_pseudo_label:
-        # Supervoxel files of other groups carry no geometry, so only the shape can be checked.
+        # Supervoxel files of other groups have no geometry, so only the shape can be checked.
         pseudo_label = trim(_fitting(case.pseudo_label, scan, False))
     image = trim(scan.image)
     return Volume(

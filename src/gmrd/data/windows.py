@@ -1,4 +1,4 @@
-"""Which runs of neighbouring slices can be an episode of a pseudo-class."""
+"""Runs of neighbouring slices that can form an episode of a pseudo-class."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Windows:
 
         Args:
             rng: Random numbers.
-            rule: ``even``: every label as often as any other. ``rejection``: as if a label and a
-                run of any area were drawn until the run is large enough, as the public code does;
-                a label then comes in proportion to its acceptance.
+            rule: ``even``: all labels equally often. ``rejection``: as if a label and a run of any
+                area were drawn until the run is large enough, as in the public code; a label's
+                frequency is then proportional to its acceptance.
         """
         if rule == "even":
             chosen = int(rng.integers(len(self.labels)))
@@ -76,6 +76,6 @@ def find_windows(
 
 
 def held_out(case_id: str, n_labels: int, fraction: float) -> Bool[np.ndarray, " labels"]:
-    """Which pseudo-labels of a case are kept from training for validation; always the same ones."""
+    """Which pseudo-labels of a case are held out for validation; always the same ones."""
     rng = np.random.default_rng(zlib.crc32(case_id.encode()))
     return rng.random(n_labels) < fraction

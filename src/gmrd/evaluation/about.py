@@ -17,10 +17,10 @@ def about(
     """The conditions of a fold's scores, reported with them.
 
     Args:
-        module: what was scored; its record tells of the training.
-        split: what it was scored on.
-        settings: how it was scored.
-        steps: how long the network was trained; None if that is not known.
+        module: the scored module, with the record of its training.
+        split: the data.
+        settings: of the evaluation.
+        steps: number of training steps; None if unknown.
     """
     record = record_of(module)
     return {
@@ -42,7 +42,7 @@ def about(
 
 
 def decided_by(module: GMRDModule, split: Split) -> dict[str, object]:
-    """All else that the scores depend on, fold, seed and group left out."""
+    """Everything else that the scores depend on, except fold, seed and group."""
     record = record_of(module)
     scored = {
         "n_folds": split.data.n_folds,

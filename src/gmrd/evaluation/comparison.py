@@ -1,4 +1,4 @@
-"""Conditions side by side, such as ablations: a row each, with Dice per organ."""
+"""Comparison of conditions, such as ablations: a row each, with Dice per organ."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gmrd.io.atomic import replacing
 from gmrd.io.csv_file import write_csv
 
 Conditions = Mapping[str, CrossValidation]
-"""What distinguishes a condition, and what came out of all its folds and seeds."""
+"""Each condition's name, and its result over all folds and seeds."""
 
 
 def shared(conditions: Conditions) -> dict[str, object]:
-    """What is the same under all conditions: it goes into the heading."""
+    """What all conditions share, for the heading."""
     first, *others = (result.about for result in conditions.values())
     return {
         name: value
@@ -30,9 +30,9 @@ def shared(conditions: Conditions) -> dict[str, object]:
 
 
 def rows(conditions: Conditions) -> list[list[str]]:
-    """The table's body: a condition with what it alone was run under, then Dice in per cent.
+    """The table's body: each condition with its individual settings, then Dice in per cent.
 
-    A mean over fewer organs than the other conditions' is left out.
+    A mean over fewer organs than the other conditions' is omitted.
     """
     organs = _organs(conditions)
     same = shared(conditions)
@@ -81,7 +81,7 @@ def write_comparison(conditions: Conditions, folder: Path) -> None:
 
 
 def _organs(conditions: Conditions) -> list[str]:
-    """Every organ that a condition was scored on, then the mean."""
+    """All organs scored under any condition, then the mean."""
     named = dict.fromkeys(organ for result in conditions.values() for organ in result.organs)
     return [*(organ for organ in named if organ != "mean"), "mean"]
 

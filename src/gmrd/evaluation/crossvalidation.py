@@ -1,4 +1,4 @@
-"""Many finished runs, one table: mean and standard deviation over folds and seeds, per organ."""
+"""Finished runs in one table: mean and standard deviation over folds and seeds, per organ."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SAME = (
     "data", "trained_on", "setting", "protocol", "chunks", "variant", "backbone", "pretrained",
     "steps", "support", "exclusion",
 )  # fmt: skip
-"""What all runs of a table must share, and its header names."""
+"""What all runs of a table must share, and its header states."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A training's folder with the scores of one fold (and in Setting 2, one group of organs)."""
+    """A training's folder with the scores of a fold (in Setting 2, of one group of organs)."""
 
     folder: Path
     about: Mapping[str, Any]
@@ -40,8 +40,8 @@ class FinishedRun:
 class Cell:
     """One score of one organ: mean and standard deviation over runs of each run's mean over cases.
 
-    ``undefined`` counts the cases where the score has no meaning, for example a distance to an
-    empty prediction; they are left out of the mean.
+    ``undefined`` counts cases without a defined score, for example a distance to an empty
+    prediction; they are excluded from the mean.
     """
 
     mean: float
@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The table, with the conditions that it holds under."""
+    """The table and its conditions."""
 
     about: Mapping[str, Any]
     cells: Mapping[str, Mapping[str, Cell]]
@@ -65,15 +65,15 @@ class CrossValidation:
 
     @property
     def title(self) -> str:
-        """The conditions in a line."""
+        """The conditions in one line."""
         return ", ".join(f"{name} {value}" for name, value in self.about.items())
 
 
 def find_runs(folder: Path, *, method: str = "GMRD") -> list[FinishedRun]:
-    """All finished runs below ``folder``, by seed, fold and group.
+    """All finished runs in ``folder``, sorted by seed, fold and group.
 
     Raises:
-        InputError: there is none.
+        InputError: there are none.
     """
     found = [
         _read(path.parent, method)
@@ -95,7 +95,7 @@ def _read(folder: Path, method: str) -> FinishedRun:
 
 
 def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
-    """Gather runs that differ in fold, seed and group alone.
+    """Summarise runs that differ only in fold, seed and group.
 
     Raises:
         InputError: runs that cannot share a table, or two runs of the same fold.
@@ -119,9 +119,9 @@ def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:
 
 
 def _scored_all(runs: Sequence[FinishedRun]) -> bool:
-    """Whether every fold of the rule, of all cases, was scored, as what is published was.
+    """Whether all folds of the rule and all cases were scored, as for published figures.
 
-    False for runs of an older version, which do not say.
+    False for runs of older versions, which do not record it.
     """
     scored = runs[0].decided_by.get("scored", {})
     whole = not any(scored.get(name) for name in ("n_cases", "exclude", "folds"))
@@ -129,7 +129,7 @@ def _scored_all(runs: Sequence[FinishedRun]) -> bool:
 
 
 def _comparable(shared: Mapping[str, Any], organs: Sequence[str]) -> dict[str, float]:
-    """Published Dice in per cent: of the same data only, and a mean of the same organs only."""
+    """Published Dice in per cent, only for the same data, and the mean only for the same organs."""
     if shared.get("trained_on") != shared["data"]:
         return {}
     published = dict(published_dice(str(shared["data"]), int(shared["setting"])))
@@ -175,17 +175,18 @@ def _refuse_mixture(runs: Sequence[FinishedRun]) -> None:
                 raise InputError(
                     f"{run.folder} has {name}={ours.get(name)} and {first.folder} has "
                     f"{name}={theirs.get(name)}: they cannot share a table; give a "
-                    "folder with runs of one kind"
+                    "folder with comparable runs"
                 )
         key = (*run.place, int(run.about.get("group", 0)))
         if key in seen:
             raise InputError(
-                f"{run.folder} and {seen[key]} are both seed {key[0]}, fold {key[1]}: move one away"
+                f"{run.folder} and {seen[key]} both have seed {key[0]}, fold {key[1]}: "
+                "move one away"
             )
         seen[key] = run.folder
 
 
 def _conditions(run: FinishedRun) -> dict[str, Any]:
-    """All that must be the same in a table: what it names first, then every other setting."""
+    """All that must be equal within a table: first what its header states, then the rest."""
     named = {name: run.about.get(name) for name in SAME}
     return named | {key: value for part in run.decided_by.values() for key, value in part.items()}

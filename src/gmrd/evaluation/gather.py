@@ -1,4 +1,4 @@
-"""Finished runs gathered: tables printed, files and a page written."""
+"""Collecting finished runs: tables on the console and in files, and a page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ console = Console()
 
 
 def gather(source: Path, out: Path, *, with_page: bool) -> None:
-    """Print and write the table of the runs below ``source``; the page too, if asked for."""
+    """Print and write the table of the runs in ``source``, and the page if requested."""
     runs = find_runs(source)
     result = cross_validate(runs)
     write_tables(result, out)
@@ -37,7 +37,7 @@ def gather(source: Path, out: Path, *, with_page: bool) -> None:
 
 
 def compare(conditions: Mapping[str, Sequence[Path]], out: Path) -> None:
-    """Print and write a row of Dice for each condition from the runs in its folders."""
+    """Print and write a row of Dice for each condition, from the runs in its folders."""
     results = {
         condition: cross_validate([run for folder in folders for run in find_runs(folder)])
         for condition, folders in conditions.items()

@@ -1,4 +1,4 @@
-"""Trainings as separate commands: one that fails or is killed does not end the others."""
+"""Trainings as separate commands, so that a failed or killed one does not stop the others."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from gmrd.processes import PARENT
 
 @dataclass(frozen=True)
 class Job:
-    """A gmrd-train with its folder, in which it resumes if it was interrupted."""
+    """A gmrd-train with its folder, in which it resumes after an interruption."""
 
     folder: Path
     overrides: tuple[str, ...]
 
     @property
     def log(self) -> Path:
-        """What the training printed."""
+        """The training's log file."""
         return self.folder / "output.log"
 
     @property
     def last_words(self) -> str:
-        """The end of what it printed."""
+        """The end of the log."""
         lines = self.log.read_text(errors="replace").split("\n") if self.log.is_file() else []
         return "\n".join([line for line in lines if line.strip()][-3:])
 
     @property
     def finished(self) -> bool:
-        """Whether the scores are there."""
+        """Whether the scores exist."""
         return (self.folder / "summary.json").is_file()
 
     def command(self) -> list[str]:
@@ -52,10 +52,10 @@ class Job:
         return [sys.executable, "-m", "gmrd.cli.train", *self.overrides, *own]
 
     def claim(self) -> None:
-        """Note the settings in the folder.
+        """Record the settings in the folder.
 
         Raises:
-            InputError: the folder has been begun with other settings.
+            InputError: the folder has a training with other settings.
         """
         path = self.folder / "overrides.json"
         begun = self.finished or (self.folder / "checkpoints").is_dir()
@@ -63,7 +63,7 @@ class Job:
             theirs, ours = set(json.loads(path.read_text())), set(self.overrides)
             if theirs != ours:
                 raise InputError(
-                    f"{self.folder} was begun with other settings (there "
+                    f"{self.folder} has a training with other settings (there "
                     f"{_listed(theirs - ours)}, here {_listed(ours - theirs)}): choose another "
                     "folder with out=..., or move this one away"
                 )
@@ -78,20 +78,19 @@ def run_jobs(
     devices: Sequence[int] | None = None,
     console: Console,
 ) -> list[tuple[Job, int]]:
-    """Run the jobs that are not finished; returns those that failed with their exit status.
+    """Run the unfinished jobs; return those that failed, with their exit status.
 
-    SIGTERM is handed to the running trainings, which save and stop; no other is begun. The same
-    goes for an interrupt from the keyboard.
+    SIGTERM and Ctrl-C are forwarded to the running trainings, which save and stop; no others are
+    started.
 
     Args:
-        jobs: what to run, in this order.
+        jobs: to run, in this order.
         n_jobs: how many at a time.
-        devices: GPU numbers, each given to one job at a time; None leaves GPUs alone.
-        console: where progress is shown.
+        devices: GPU numbers, each assigned to one job at a time; None to not assign GPUs.
+        console: for the progress.
 
     Raises:
-        InputError: there is no GPU to give to one, or a folder was
-            begun with other settings.
+        InputError: ``devices`` is empty, or a folder has a training with other settings.
     """
     _refuse_no_device(devices)
     for job in jobs:
@@ -133,7 +132,7 @@ def _listed(overrides: set[str]) -> str:
 
 
 class _Pool:
-    """The running processes, and the GPUs that are free."""
+    """The running processes and the free GPUs."""
 
     def __init__(self, devices: Sequence[int] | None) -> None:
         self.running: set[subprocess.Popen[bytes]] = set()

@@ -1,13 +1,13 @@
-"""Names of organs: with spaces for people, with underscores in files and metrics."""
+"""Organ names: with spaces for people, with underscores in files and metrics."""
 
 from __future__ import annotations
 
 
 def spoken(organ: str) -> str:
-    """``left kidney``, as people write it."""
+    """``left kidney``, for people."""
     return organ.replace("_", " ")
 
 
 def written(organ: str) -> str:
-    """``left_kidney``, as files and metrics are named."""
+    """``left_kidney``, for files and metrics."""
     return organ.replace(" ", "_")

@@ -1,8 +1,8 @@
-"""Hydra's overrides as text: which key one is of."""
+"""Hydra's overrides as text."""
 
 from __future__ import annotations
 
 
 def key_of(override: str) -> str:
-    """The key of ``key=value``, without the signs that add, replace or delete it."""
+    """The key of ``key=value``, without a leading ``+``, ``++`` or ``~``."""
     return override.split("=")[0].lstrip("+~")

@@ -34,7 +34,7 @@ OUTLINES = {"truth": ("#56B4E9", "solid"), "prediction": ("#E69F00", "dashed")}
 
 @dataclass(frozen=True)
 class Panel:
-    """A case to show: the slice with most of the organ, truth and prediction on it.
+    """A picture of a case: the slice with most of the organ, with truth and prediction.
 
     ``aspect`` is the height of a pixel divided by its width.
     """
@@ -68,12 +68,13 @@ def panel(
     affine: NDArray[np.floating],
 ) -> Panel:
     """Choose the slice of a (z, y, x) case; ``affine`` is nibabel's, of the (x, y, z) array."""
-    # Upright, but axial slices keep their numbers.
+    # Upright, but with the numbers of axial slices unchanged.
     codes = UPRIGHT if "S" in aff2axcodes(affine) else UPRIGHT.replace("S", "I")
     shown = [reorient(volume, affine, codes) for volume in (image, truth, prediction)]
     _, height, width = reoriented_spacing(affine, codes)
     z = int(shown[1].sum(axis=(1, 2)).argmax())
-    return Panel(f"{title}, z = {z}", *(volume[z] for volume in shown), aspect=height / width)
+    pixels, organ, found = (volume[z] for volume in shown)
+    return Panel(f"{title}, z = {z}", pixels, organ, found, aspect=height / width)
 
 
 def cases_figure(panels: Mapping[str, Sequence[Panel]], title: str) -> Figure:
@@ -101,7 +102,7 @@ def _draw(axis: Axes, found: Panel) -> None:
 
 
 def panels_of(runs: list[FinishedRun]) -> dict[str, list[Panel]]:
-    """For every organ its best, median and worst case; organs without predictions are left out."""
+    """The best, median and worst case of every organ that has predictions."""
     organs = dict.fromkeys(case.organ for run in runs for case in run.cases)
     data_of = cache(_scored_data)
     found = {
@@ -120,7 +121,7 @@ def _prediction(run: FinishedRun, case: ScoredCase) -> Path:
 
 
 def _scored_data(folder: Path) -> Split:
-    """The data that a run was scored on."""
+    """The data on which a run was scored."""
     cfg: Any = OmegaConf.load(folder / "config.yaml")
     return read_split(plain(cfg.get("evaluation_data") or cfg.data))
 

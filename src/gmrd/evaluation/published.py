@@ -1,4 +1,4 @@
-"""Dice of GMRD as published, in per cent, to print beside one's own."""
+"""Published Dice of GMRD in per cent, for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One page for judging a method: the table, a figure of cases, and all scores."""
+"""An HTML page to assess a method: the table, a figure of cases, and all scores."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_page(
     figure: Figure | None,
     folder: Path,
 ) -> Path:
-    """Write ``report.html``, which needs no other file, and ``cases.png``; returns the page."""
+    """Write the self-contained ``report.html`` and ``cases.png``; return the page."""
     parts = ["<h1>Cross-validation</h1>", _conditions(result), _table(result)]
     if figure is not None:
         picture = save_figure(figure, folder / "cases.png")

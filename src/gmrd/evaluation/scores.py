@@ -1,4 +1,4 @@
-"""A table of scores: what was scored, by what, how well; written once, shown everywhere."""
+"""Scores by case, organ and method: computed, averaged, written and read."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class ScoredCase:
 
 
 def mean_score(cases: Iterable[ScoredCase], name: str) -> float:
-    """Mean over the cases where the score has a meaning; nan where there is none."""
+    """Mean over the cases with a defined score; nan if there are none."""
     values = np.array([getattr(case.score, name) for case in cases])
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float("nan")
 
 
 def per_organ(cases: Sequence[ScoredCase], name: str) -> dict[str, float]:
-    """Mean over cases for every organ, then ``mean`` over the organs, as the field reports it."""
+    """Mean over cases for every organ, then ``mean`` over the organs, as usual in the field."""
     organs = list(dict.fromkeys(case.organ for case in cases))
     means = {organ: mean_score((c for c in cases if c.organ == organ), name) for organ in organs}
     known = [value for value in means.values() if not np.isnan(value)]
@@ -56,7 +56,7 @@ def per_organ(cases: Sequence[ScoredCase], name: str) -> dict[str, float]:
 
 
 def rich_table(cases: Sequence[ScoredCase], title: str) -> Table:
-    """Dice and IoU in per cent, a row per organ and a column per method."""
+    """Dice and IoU in per cent, with a row per organ and a column per method."""
     table = Table(title=title, title_justify="left")
     table.add_column("")
     by_method = {
@@ -80,12 +80,12 @@ def write_scores(
     about: Mapping[str, object],
     decided_by: Mapping[str, object],
 ) -> None:
-    """Write ``scores.csv`` (a row per case) and ``summary.json`` (means and what they are of).
+    """Write ``scores.csv`` (a row per case) and ``summary.json`` (means and their conditions).
 
     Args:
-        cases: what was scored.
-        folder: where to.
-        about: the conditions, to be named with the scores.
+        cases: the scored cases.
+        folder: where to write.
+        about: the conditions, to be stated with the scores.
         decided_by: all other settings that the scores depend on.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def write_scores(
 
 
 def read_scores(path: Path) -> list[ScoredCase]:
-    """Read what :func:`write_scores` wrote to ``scores.csv``."""
+    """Read a ``scores.csv`` written by :func:`write_scores`."""
     with path.open(newline="") as file:
         return [
             ScoredCase(

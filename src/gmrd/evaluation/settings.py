@@ -15,11 +15,11 @@ class EvaluationSettings:
     """The keys of ``conf/evaluation``; keys of other commands are ignored.
 
     Attributes:
-        n_chunks: support slices a volume, and chunks of the query.
+        n_chunks: support slices per volume, and chunks of the query.
         protocol: ``chunks`` | ``all_slices``.
         batch_size: query slices encoded together.
         device: ``auto`` | ``cpu`` | ``cuda``.
-        save_predictions: whether the mask that was scored is kept for every organ of every case.
+        save_predictions: whether to save the scored mask of every organ and case.
         baselines: whether the untrained network and a single prototype are scored, too.
     """
 
@@ -32,5 +32,5 @@ class EvaluationSettings:
 
     @classmethod
     def from_config(cls, cfg: Mapping[Any, Any]) -> EvaluationSettings:
-        """Take the keys of the group from a configuration that may hold others beside them."""
+        """Take the group's keys from a configuration that may have others."""
         return cls(**{entry.name: cfg[entry.name] for entry in fields(cls)})

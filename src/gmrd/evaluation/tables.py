@@ -26,7 +26,7 @@ SHOWN = (
 
 
 def rows(result: CrossValidation) -> list[list[str]]:
-    """The table's body: a heading, then a text for each organ and the mean."""
+    """The table's body: a heading, then a cell for each organ and the mean."""
     body = [
         [heading, *(cell_text(cell, factor) for cell in result.cells[name].values())]
         for name, heading, factor in SHOWN
@@ -37,12 +37,12 @@ def rows(result: CrossValidation) -> list[list[str]]:
 
 
 def published_texts(published: Mapping[str, float], organs: Iterable[str]) -> list[str]:
-    """A text for each organ, empty where nothing is published."""
+    """A cell for each organ, empty if nothing is published."""
     return [f"{published[organ]:.2f}" if organ in published else "" for organ in organs]
 
 
 def cell_text(cell: Cell, factor: float) -> str:
-    """Mean ± sd, and how many cases have no such score."""
+    """Mean ± sd, and the number of cases without a defined score."""
     text = "–" if np.isnan(cell.mean) else f"{factor * cell.mean:.2f}"
     if not np.isnan(cell.sd):
         text += f" ± {factor * cell.sd:.2f}"
@@ -50,7 +50,7 @@ def cell_text(cell: Cell, factor: float) -> str:
 
 
 def rich_table(result: CrossValidation) -> Table:
-    """For the console: a row an organ, so that it fits 80 columns."""
+    """For the console: a row per organ, to fit 80 columns."""
     body = rows(result)
     table = Table(
         title=f"{result.title}; mean ± sd over folds and seeds", title_justify="left",
@@ -64,7 +64,7 @@ def rich_table(result: CrossValidation) -> Table:
 
 
 def markdown(result: CrossValidation) -> str:
-    """A heading of the conditions and the table."""
+    """The conditions and the table in Markdown."""
     lines = [f"- {name}: {value}" for name, value in result.about.items()]
     lines += ["", "Mean ± standard deviation over folds and seeds of the mean over cases.", ""]
     lines += ["| | " + " | ".join(result.organs) + " |", "|---" * (len(result.organs) + 1) + "|"]
@@ -91,7 +91,7 @@ def write_tables(result: CrossValidation, folder: Path) -> None:
 
 
 def record(result: CrossValidation, name: str, organ: str) -> dict[str, object]:
-    """One score of one organ as a row that carries its conditions."""
+    """One score of one organ as a row with its conditions."""
     published = result.published.get(organ) if name == "dice" else None
     return {
         "score": name, "organ": organ, **_plain(result.cells[name][organ]),
@@ -100,5 +100,5 @@ def record(result: CrossValidation, name: str, organ: str) -> dict[str, object]:
 
 
 def _plain(cell: Cell) -> dict[str, float | int | None]:
-    """The cell with null for what does not exist, as JSON has no nan."""
+    """The cell with None for nan, which JSON lacks."""
     return {k: None if np.isnan(v) else v for k, v in asdict(cell).items()}

@@ -1,4 +1,4 @@
-"""Scores are of cases and organs that the network was not trained on; others are refused."""
+"""Refusing to score cases and organs that the network was trained on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gmrd.errors import InputError
 
 
 def refuse_what_was_seen(ckpt_path: str, record: TrainingRecord | None, split: Split) -> None:
-    """Refuse to score what a checkpoint was trained on, as far as it says.
+    """Refuse to score what a checkpoint was trained on, as far as it is recorded.
 
     Raises:
         InputError: a case was seen, or the tested organs may have been.
@@ -29,11 +29,11 @@ def refuse_what_was_seen(ckpt_path: str, record: TrainingRecord | None, split: S
 def _refuse_other_setting(ckpt_path: str, record: TrainingRecord, split: Split) -> None:
     if split.choice.setting != record.setting:
         raise InputError(
-            f"{ckpt_path} was trained in setting {record.setting}: add "
-            f"setting={record.setting} in place of {split.choice.setting}"
+            f"{ckpt_path} was trained in setting {record.setting}: use "
+            f"setting={record.setting} instead of {split.choice.setting}"
         )
     if split.choice.setting == 2 and split.choice.group != record.group:
         raise InputError(
-            f"{ckpt_path} was trained without the organs of group {record.group}: add "
-            f"data.group={record.group}, in place of {split.choice.group}"
+            f"{ckpt_path} was trained without the organs of group {record.group}: use "
+            f"data.group={record.group} instead of {split.choice.group}"
         )

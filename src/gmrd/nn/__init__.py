@@ -1,4 +1,4 @@
-"""The network: encoder, descriptors, affinity maps, and how they are put together."""
+"""The network: encoder, descriptors, affinity maps, decoders, and their assembly."""
 
 from gmrd.nn.build import build_network
 from gmrd.nn.network import GMRD, Descriptors, NetworkOutput, SupportDescriptors

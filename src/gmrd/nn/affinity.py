@@ -1,4 +1,4 @@
-"""Affinity maps: how alike every position and every descriptor are (paper, section III-D)."""
+"""Affinity maps: similarity of each position to each descriptor (paper, section III-D)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor
 from gmrd.nn.pooling import at_least_float32, without_autocast
 
 COSINE_SCALE = 20.0
-"""Factor on a cosine that becomes a logit without a learned decoder.
+"""Factor that turns a cosine into a logit without a learned decoder.
 
-Cosines lie in [-1, 1], so a sigmoid or softmax of them alone would never be certain. 20 is the
-factor of PANet (Wang et al., ICCV 2019), which the field has kept; the paper's path for an empty
-support uses it too.
+Cosines lie in [-1, 1], so their sigmoid or softmax would never be confident. The factor 20 is from
+PANet (Wang et al., ICCV 2019) and usual in the field; the paper's path for an empty support uses
+it, too.
 """
 
 
 def unit_positions(features: Float[Tensor, "n c hf wf"]) -> Float[Tensor, "n hf wf c"]:
-    """Features of length one at every position, in float32, channels last."""
+    """Features normalised to length 1 at every position, in float32, channels last."""
     return F.normalize(at_least_float32(features.permute(0, 2, 3, 1)), dim=3)
 
 
 def affinity_maps(
     positions: Float[Tensor, "n hf wf c"], descriptors: Float[Tensor, "n k c"]
 ) -> Float[Tensor, "n k hf wf"]:
-    """Cosine of every position's feature with every descriptor (channels-last memory).
+    """Cosine of each position's feature with each descriptor (channels-last memory).
 
     Args:
         positions: from :func:`unit_positions`.

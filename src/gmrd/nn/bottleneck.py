@@ -1,11 +1,10 @@
-"""Stages of bottleneck blocks that remember a fraction of the usual for their backward pass.
+"""Stages of bottleneck blocks that store only a fraction of the usual maps for the backward pass.
 
-Training keeps, of every residual block, what the backward pass reads. In the usual
-implementation that is the block's input, two maps per normalisation and the widest map, the
-third convolution's output. Here the outputs of a block's first two convolutions are kept, and of
-a run of blocks (a segment) only the first one's input: normalised maps are cheap to compute
-again, and so is the third convolution, 1 x 1, from which the inputs of the other blocks follow.
-Numbers are those of the usual blocks; only memory differs.
+The usual implementation of a residual block stores its input, two maps per normalisation and the
+widest map, the third convolution's output. Here only the outputs of a block's first two
+convolutions are stored and, for a run of blocks (a segment), the first one's input: normalised
+maps are cheap to recompute, and so is the third, 1 x 1 convolution, which gives the inputs of the
+other blocks. The results equal those of the usual blocks; only memory differs.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _ATEN = torch.ops.aten
 _T = TypeVar("_T")
 
 SEGMENT = 3
-"""Blocks in a segment: ResNet-101's layer3 has 23 blocks, so it keeps 8 inputs, and its backward
+"""Blocks per segment: ResNet-101's layer3 has 23 blocks, so it stores 8 inputs, and its backward
 pass holds the wide maps of 3 blocks at a time."""
 
 
@@ -35,7 +34,7 @@ class _Norm(NamedTuple):
     bias: Tensor
 
     def apply(self, x: Tensor) -> Tensor:
-        """The normalised map, computed again in float32 or better and rounded to x's precision."""
+        """The normalised map, recomputed in float32 or better and rounded to x's precision."""
         scale = self.inverse_std * self.weight
         shift = self.bias - self.mean * scale
         return torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(x.dtype)
@@ -66,7 +65,7 @@ def _conv_backward(
 
 
 class _Kept(NamedTuple):
-    """What is kept of y = relu(shortcut + n3(conv3(relu(n2(conv2(relu(n1(conv1(x)))))))))."""
+    """What is stored of y = relu(shortcut + n3(conv3(relu(n2(conv2(relu(n1(conv1(x)))))))))."""
 
     c1: Tensor
     c2: Tensor
@@ -95,7 +94,7 @@ class _Kept(NamedTuple):
         )
 
     def again(self, shortcut: Tensor) -> tuple[Tensor, Tensor]:
-        """The third convolution's output and the block's, from what is kept."""
+        """The third convolution's output and the block's, from what is stored."""
         _, n2, n3 = self.norms()
         c3 = _conv(n2.apply(self.c2).relu_(), self.w3.to(self.c2.dtype))
         return c3, n3.apply(c3).add_(shortcut).relu_()
@@ -103,7 +102,7 @@ class _Kept(NamedTuple):
     def backward(
         self, grad: Tensor, x: Tensor, c3: Tensor, y: Tensor, dilation: int, eps: float
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Gradients of input (shortcut apart), of the shortcut and of the nine parameters."""
+        """Gradients of the input (without the shortcut), the shortcut and the nine parameters."""
         n1, n2, n3 = self.norms()
         gy = _ATEN.threshold_backward(grad, y, 0)
         gc3, gg3, gb3 = n3.backward(gy, c3, eps)
@@ -120,7 +119,7 @@ class _Kept(NamedTuple):
 
 
 class _Segment(torch.autograd.Function):
-    """A run of blocks; the first one's shortcut is an argument of its own."""
+    """A run of blocks; the first one's shortcut is a separate argument."""
 
     @staticmethod
     def forward(
@@ -157,7 +156,7 @@ class _Segment(torch.autograd.Function):
 def _block_forward(
     block: Bottleneck, x: Tensor, shortcut: Tensor, parameters: Sequence[Tensor]
 ) -> tuple[list[Tensor], Tensor]:
-    """The maps and statistics to keep, and the block's output."""
+    """The maps and statistics to store, and the block's output."""
     w1, g1, b1, w2, g2, b2, w3, g3, b3 = parameters
     c1 = _conv(x, w1)
     r1, *s1 = _normalise(block.bn1, c1, g1, b1)
@@ -173,7 +172,7 @@ def _block_forward(
 def _normalise(
     norm: nn.BatchNorm2d, x: Tensor, weight: Tensor, bias: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalise by the batch and update the running statistics, as the module itself does."""
+    """Normalise by the batch and update the running statistics, like the module itself."""
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
     norm.num_batches_tracked.add_(1)
@@ -184,15 +183,15 @@ def _normalise(
 
 
 class LeanStage(nn.Sequential):
-    """A stage of torchvision's bottleneck blocks, with the lean backward pass while it trains.
+    """A stage of torchvision's bottleneck blocks, with the lean backward pass in training.
 
-    It is a plain sequence where it is compiled (the compiler chooses what to keep), where no
-    gradient is wanted, and where a block is not what :func:`_is_lean` expects: a frozen
-    normalisation, for example, keeps its running statistics.
+    It is a plain sequence if it is compiled (the compiler chooses what to store), if no gradient is
+    needed, and if a block is not as :func:`_is_lean` requires: a frozen normalisation, for example,
+    uses its running statistics.
     """
 
     def forward(self, x: Float[Tensor, "n d h w"]) -> Float[Tensor, "n out ho wo"]:
-        """Equal to running torchvision's blocks one after another."""
+        """The same as applying torchvision's blocks in sequence."""
         blocks = list(self)
         plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
         if plain or not all(_is_lean(block) for block in blocks):
@@ -204,10 +203,10 @@ class LeanStage(nn.Sequential):
 
 
 def _is_lean(block: nn.Module) -> bool:
-    """Whether a block computes what the lean pass does: y = relu(shortcut + n3(conv3(...))).
+    """Whether a block computes the same as the lean pass: y = relu(shortcut + n3(conv3(...))).
 
-    Every normalisation must use the batch's statistics and average them with a fixed momentum;
-    a frozen one, or another in its place such as SyncBatchNorm, does not.
+    Every normalisation must use the batch's statistics and average them with a fixed momentum,
+    unlike a frozen one or another kind such as SyncBatchNorm.
     """
     if type(block) is not Bottleneck or block.conv2.stride != (1, 1) or block.conv2.groups != 1:
         return False

@@ -1,4 +1,4 @@
-"""The one place where the network's numbers are set."""
+"""The only place where the network's sizes are set."""
 
 from __future__ import annotations
 
@@ -42,34 +42,36 @@ def build_network(
     paths: Literal["dual", "single"] = "dual",
     kind: type[GMRD] = GMRD,
 ) -> GMRD:
-    """Build the network from plain values, as a configuration or a checkpoint holds them.
+    """Build the network from plain values, as in a configuration or a checkpoint.
+
+    The arguments are flat because they are the keys of ``model.network``.
 
     Args:
         encoder: ``_target_`` and arguments of a module that maps slices (n, h, w) to features
-            (n, c, hf, wf); None for the ResNet that the next settings describe.
+            (n, c, hf, wf); None for the ResNet described by the next settings.
         backbone: ``resnet18`` | ``resnet34`` | ``resnet50`` | ``resnet101``.
         pretrained: ``imagenet`` | ``coco_deeplabv3`` | a file of weights | ``none`` or None for
             random weights.
         n_features: channels of the ResNet's features.
-        projection_start: of their 1 x 1 convolution, ``kaiming`` | ``uniform``, see
+        projection_start: initialisation of their 1 x 1 convolution, ``kaiming`` | ``uniform``, see
             :class:`gmrd.nn.encoder.Encoder`.
         n_foreground: generated descriptors of the foreground.
         n_background: generated descriptors of the background.
-        image_size: side of the slices in pixels; the descriptor generators are built for it.
+        image_size: slice size in pixels, for which the descriptor generators are built.
         activation: between the generator's layers, ``relu`` | ``none``.
         boundary: the background's boundary feature, ``published`` | ``ring``.
         fill: ``random`` | ``published`` | ``cyclic`` | ``mean``, in training.
         evaluation_fill: ``cyclic`` | ``mean``, otherwise.
         dropout: of the descriptor generators.
-        with_threshold: create what an episode with an empty support needs (layer4 and the
-            classifier, 17 million weights that no other episode uses). It is not trained.
+        with_threshold: create layer4 and the classifier, which only episodes with an empty support
+            need (17 million weights). They are not trained.
         decoder: ``_target_`` and arguments of both paths' decoder (:mod:`gmrd.nn.decoders`);
             it also gets ``n_descriptors``. None for the paper's.
-        paths: ``dual`` | ``single`` (ablation: the foreground alone is matched).
-        kind: the class to build, GMRD or one derived from it.
+        paths: ``dual`` | ``single`` (ablation: only the foreground is matched).
+        kind: the class to build, GMRD or a subclass.
 
     Raises:
-        InputError: a value that is none of these, or weights that do not fit.
+        InputError: a value is not valid, or the weights do not fit.
     """
     made_encoder: nn.Module
     if encoder is None:

@@ -1,7 +1,7 @@
 """Decoders: from the affinity maps of a path to its logit map.
 
-A decoder is made with ``n_descriptors=K`` and settings of its own. Its input is the affinity of
-every position with K generated descriptors, the mean and the boundary descriptor.
+A decoder is constructed with ``n_descriptors=K`` and its own settings. Its input is the affinity of
+each position with K generated descriptors, the mean and the boundary descriptor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class AffinityDecoder(nn.Module):
     Args:
         n_descriptors: K.
         n_hidden: channels before the last layer.
-        dropout: probability that one of them is dropped.
+        dropout: probability of dropping one of them.
     """
 
     def __init__(self, *, n_descriptors: int, n_hidden: Count = 100, dropout: Share = 0.1) -> None:
@@ -51,7 +51,7 @@ class BestCosine(nn.Module):
     """Ablation of MAMP: the best affinity of a position, scaled, is its logit (section IV-D).
 
     Args:
-        n_descriptors: K; nothing is learned, so it makes no difference.
+        n_descriptors: K; not used, since nothing is learned.
         scale: of the cosine.
     """
 
@@ -65,7 +65,7 @@ class BestCosine(nn.Module):
 
 
 class NoPath(nn.Module):
-    """Ablation of the background's path: its logit is zero, so the foreground alone decides."""
+    """Ablation of the background's path: its logit is zero, so only the foreground decides."""
 
     def forward(self, maps: Float[Tensor, "n k hf wf"]) -> Float[Tensor, "n hf wf"]:
         """Zero at every feature position."""

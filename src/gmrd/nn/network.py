@@ -19,7 +19,7 @@ from gmrd.types import Episode
 
 @dataclass(frozen=True)
 class Descriptors:
-    """What the two regions of a slice look like: each row is a point in feature space."""
+    """Descriptors of a slice's two regions; each row is a vector in feature space."""
 
     foreground: Float[Tensor, "batch kf c"]
     background: Float[Tensor, "batch kb c"]
@@ -37,10 +37,10 @@ class NetworkOutput(NamedTuple):
 
     Attributes:
         probabilities: Background and foreground probability of every query pixel.
-        alignment: The same of the support, predicted from the query with its own prediction.
-        alignment_valid: False where no foreground was predicted: nothing to align with.
-        support: Descriptors of the support, by its masks.
-        query: Descriptors of the queries, by their predictions.
+        alignment: The same for the support, predicted from the query and its prediction.
+        alignment_valid: False if no foreground was predicted, so that there is nothing to align.
+        support: Descriptors of the support, from its masks.
+        query: Descriptors of the queries, from their predictions.
     """
 
     probabilities: Float[Tensor, "batch query 2 h w"]
@@ -52,7 +52,7 @@ class NetworkOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Slices of a batch of episodes after the encoder; deep maps only for a threshold."""
+    """Encoded slices of a batch of episodes; deep maps only if there is a threshold."""
 
     deep: Float[Tensor, "batch n d hf wf"] | None
     features: Float[Tensor, "batch n c hf wf"]
@@ -73,14 +73,14 @@ class GMRD(nn.Module):
     :func:`gmrd.nn.build_network` builds it from plain values.
 
     Args:
-        encoder: shared by support and query: slices (n, h, w) to features (n, c, hf, wf). Only
-            where it has a ``threshold`` can a support be empty; then it needs ``deep`` and
-            ``reduce`` as well, as :class:`gmrd.nn.encoder.Encoder` has them.
-        foreground: describes a region; has K rows of its own.
-        background: the same for what is around it.
+        encoder: shared by support and query: slices (n, h, w) to features (n, c, hf, wf). Empty
+            supports need an encoder with ``threshold``, ``deep`` and ``reduce``, like
+            :class:`gmrd.nn.encoder.Encoder`.
+        foreground: generates the K descriptors of a region.
+        background: the same for its surroundings.
         foreground_decoder: K + 2 affinity maps to logits, see :mod:`gmrd.nn.decoders`.
         background_decoder: the same for the background's maps.
-        image_size: side of the slices, in pixels.
+        image_size: slice size in pixels.
         boundary: the background's boundary feature: ``published`` | ``ring``.
         fill: how positions outside a region are filled in training.
         evaluation_fill: how they are filled otherwise.
@@ -114,7 +114,7 @@ class GMRD(nn.Module):
             InputError: slices of another size, or an empty support without a threshold.
         """
         n_shot = episode.support_images.shape[1]
-        # One batch through the encoder, so that its normalisation sees support and query.
+        # One batch, so that the encoder's normalisation includes support and query.
         both = self._encode(torch.cat([episode.support_images, episode.query_images], dim=1))
         support_slices, query_slices = both.slices(0, n_shot), both.slices(n_shot, None)
 
@@ -225,7 +225,7 @@ class GMRD(nn.Module):
         if self._threshold is None or slices.deep is None:
             raise InputError(
                 "a support mask is empty, and this network was built without the threshold that "
-                "such an episode needs: set with_threshold=true, or leave the episode out"
+                "such an episode needs: set with_threshold=true, or exclude the episode"
             )
         positions, n = slices.positions.flatten(0, 1), slices.positions.shape[1]
         mean = support.foreground[:, -2:-1].repeat_interleave(n, dim=0)

@@ -1,9 +1,9 @@
-"""The network as the paper's equations state it, step by step: read it with the paper.
+"""The network step by step, following the paper's equations: read it with the paper.
 
-It is what the lean network is tested and measured against. Features are upsampled to the slice's
-size and filled position by position, every descriptor generator sees all pixel positions, supports
-are encoded again for every query slice, and every image goes through layer4. Weights are those of
-a ``GMRD``, so both compute the same numbers.
+It is the reference for testing and timing the lean network. Features are upsampled to the slice's
+size and filled position by position, every descriptor generator uses all pixel positions, supports
+are encoded again for every query slice, and every image goes through layer4. It uses the weights
+of a ``GMRD``, so both give the same results.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class PlainNetwork(nn.Module):
     """One episode, one shot, one query, with the weights of a GMRD.
 
     Args:
-        network: built ``with_threshold=True`` and a bottleneck ResNet; it is taken over, and its
+        network: built ``with_threshold=True`` and a bottleneck ResNet; it is modified, and its
             stages become torchvision's.
     """
 
@@ -108,7 +108,7 @@ class PlainNetwork(nn.Module):
 
 
 def fill(full: Float[Tensor, "c hw"], inside: Bool[Tensor, " hw"]) -> Float[Tensor, "c hw"]:
-    """Positions outside take the features inside in turn."""
+    """Positions outside the region take the features inside it in turn."""
     positions = inside.nonzero().flatten()
     filled = torch.zeros_like(full)
     if len(positions):

@@ -8,8 +8,8 @@ in the features and act on positions only, so they can act on the weight instead
     W · fill(U F) = (Uᵀ fillᵀ Wᵀ)ᵀ · F,
 
 where U is the bilinear upsampling and ``fillᵀ`` adds the weight column of every outside
-position to the column of the position that it copies. That is the same sum in another order,
-with 512 x 65,536 numbers per slice less to store and a sixteenth of the multiplications.
+position to the column of the position that it copies. This is the same sum in another order, with
+512 x 65,536 fewer numbers to store per slice and a sixteenth of the multiplications.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Fill = Literal["random", "published", "cyclic", "mean"]
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Half precision raised to float32; float32 and float64 as they are."""
+    """Half precision raised to float32; float32 and float64 unchanged."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -35,7 +35,7 @@ def without_autocast(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-_ROWS = 64  # weight rows handled at a time, so that temporaries stay small
+_ROWS = 64  # weight rows processed at a time, to keep temporaries small
 
 
 def fill_sources(
@@ -48,8 +48,8 @@ def fill_sources(
     while n_in >= n_out no position is drawn twice, and otherwise each is drawn
     floor(n_out / n_in) times or once more. ``published`` draws what the public code does: first
     n_out mod n_in positions in a drawn order, then all of them in raster order, again and again.
-    Shapes are static and nothing waits for the device. Without an inside position the sources
-    mean nothing; the caller masks them.
+    Shapes are static and nothing waits for the device. Without an inside position the sources are
+    meaningless; the caller masks them.
     """
     inside = region.flatten(1)
     n_inside = inside.sum(dim=1, keepdim=True).clamp(min=1)
@@ -109,7 +109,7 @@ def upsample_adjoint(
 
 
 class _FillPool(torch.autograd.Function):
-    """P[i] = Uᵀ fillᵢᵀ Wᵀ for n fills, a block of rows at a time."""
+    """P[i] = Uᵀ fillᵢᵀ Wᵀ for n fills, in blocks of rows."""
 
     @staticmethod
     def forward(
@@ -151,10 +151,10 @@ def pool_filled(
 
     Args:
         weight: one row per output, one column per pixel position.
-        region: 1 inside, 0 outside; a region without inside gives zeros.
+        region: 1 inside, 0 outside; an empty region gives zeros.
         size: height and width of the features; p is their product.
         fill: ``random`` | ``published`` | ``cyclic`` (see :func:`fill_sources`) or ``mean``, the
-            expectation of the random fill: every outside position takes the mean over the inside.
+            expectation of the random fill, where every outside position takes the inside's mean.
     """
     inside = region > 0.5
     shape = (region.shape[1], region.shape[2])
@@ -169,7 +169,7 @@ def pool_filled(
 def _pool_mean(
     weight: Float[Tensor, "k hw"], inside: Bool[Tensor, "n h w"], size: tuple[int, int]
 ) -> Float[Tensor, "n k p"]:
-    """The expected fill: inside columns stay, the outside columns' sum meets the mean."""
+    """The expected fill: inside columns are kept, and outside columns are applied to the mean."""
     mask = inside.to(weight.dtype)
     mean = mask / mask.sum(dim=(1, 2), keepdim=True).clamp(min=1)
     outside = (1 - mask).flatten(1) @ weight.T

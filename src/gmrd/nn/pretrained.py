@@ -18,7 +18,7 @@ from gmrd.errors import InputError
 from gmrd.nn.encoder import Encoder
 
 RANDOM = (None, "none")
-"""What stands for no pretrained weights; ``none`` where a configuration says it aloud."""
+"""Values for no pretrained weights; ``none`` is for configurations."""
 
 _COCO = {
     "resnet50": DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1,
@@ -30,14 +30,14 @@ def load_pretrained(encoder: Encoder, backbone: str, source: str) -> None:
     """Load a ResNet's weights into the encoder; the 1 x 1 reduction keeps its own.
 
     Args:
-        encoder: to be filled.
+        encoder: gets the weights.
         backbone: which ResNet it has.
         source: ``imagenet`` | ``coco_deeplabv3``, from torchvision's cache or the network, or
             a file: a state dict in torchvision's names, of a ResNet or of a DeepLabv3.
 
     Raises:
-        InputError: no such weights, no such file, nothing in the cache and no network, or
-            weights of another ResNet; the message says which file to put where.
+        InputError: the weights or the file do not exist, are not cached and cannot be downloaded,
+            or belong to another ResNet; the message says which file to put where.
     """
     weights = _read(backbone, source)
     if any(name.startswith("backbone.") for name in weights):
@@ -77,7 +77,7 @@ def _read(backbone: str, source: str) -> Mapping[str, Tensor]:
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
             f"pretrained={source} is neither on this machine nor could it be downloaded "
-            f"({error}): fetch {url} where there is a network and put it at {place}, or set "
+            f"({error}): download {url} on another machine and put it at {place}, or set "
             "model.network.pretrained to the file's path, or to none for random weights"
         ) from error
     return state

@@ -1,4 +1,4 @@
-"""The baseline that the method is compared with: one prototype for each region.
+"""The baseline: one prototype per region.
 
 It is masked average pooling as in PANet (Wang et al., ICCV 2019): the mean feature of the
 support's foreground and of its background, and each query pixel takes the nearer one.
@@ -24,11 +24,11 @@ class Prototypes(NamedTuple):
 
 
 class PrototypeMatching(nn.Module):
-    """Segments with a trained encoder and one prototype a region; nothing else is learned.
+    """Segments with a trained encoder and one prototype per region; nothing else is learned.
 
     Args:
         encoder: maps slices (n, h, w) to features (n, c, hf, wf), as ``gmrd.nn.encoder`` does.
-        image_size: side of the slices.
+        image_size: slice size in pixels.
     """
 
     def __init__(self, encoder: nn.Module, *, image_size: int) -> None:

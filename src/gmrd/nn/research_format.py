@@ -1,4 +1,4 @@
-"""Weights in the public research code's format: read safely, fitted by name, written back."""
+"""Weights in the public research code's format: safe reading, mapping of names, writing."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _NAMES = (
     ("decoder2.res2.", "background_decoder.residual."),
     ("decoder2.down.", "background_decoder.head."),
 )
-"""What the names of the public code's parameters begin with, and ours."""
+"""Prefixes of parameter names in the public code, and ours."""
 
 _MIX: dict[Activation, str] = {"relu": "3", "none": "2"}
 """The generator's second linear layer comes after the activation, or in its place."""
 
 _UNUSED = "encoder.reduce2.weight"
-"""The public code computes with it but never reads the result; this package has none."""
+"""The public code never uses the result of this parameter; this package does not have it."""
 
 
 def from_public_name(name: str) -> str:
@@ -50,7 +50,7 @@ def to_public(network: GMRD) -> dict[str, Tensor]:
     """The network's weights in the public format.
 
     Raises:
-        InputError: the network has no threshold, which the format asks for.
+        InputError: the network has no threshold, which the format requires.
     """
     if getattr(network.encoder, "threshold", None) is None:
         raise InputError("the public format holds layer4 and the classifier: the network must be "
@@ -65,9 +65,9 @@ def to_public(network: GMRD) -> dict[str, Tensor]:
 
 
 def load_public(network: GMRD, weights: Mapping[str, Tensor]) -> None:
-    """Load weights in the public format into a network built for them.
+    """Load weights in the public format into a matching network.
 
-    A network without threshold leaves the threshold's weights aside.
+    A network without threshold ignores the threshold's weights.
 
     Raises:
         InputError: a weight is missing, unknown or of another shape; the message names each.
@@ -91,18 +91,18 @@ def load_public(network: GMRD, weights: Mapping[str, Tensor]) -> None:
 
 
 def read_public(path: str | Path) -> dict[str, Tensor]:
-    """Read a checkpoint of the public code: tensors alone, whatever else the file may hold.
+    """Read a checkpoint of the public code, which may only contain tensors.
 
     Raises:
-        InputError: no such file, or one that holds something else.
+        InputError: the file does not exist or contains something else.
     """
-    if not Path(path).is_file():  # a pipe would be waited on for ever
+    if not Path(path).is_file():  # reading a pipe would block forever
         raise InputError(f"no checkpoint at {path}")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(
-            f"{path} cannot be read as tensors alone ({error.__class__.__name__}): it is damaged, "
+            f"{path} cannot be read as plain tensors ({error.__class__.__name__}): it is damaged, "
             "or holds Python objects, which are never executed"
         ) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):

@@ -1,6 +1,6 @@
-"""Supervoxels: the pseudo-classes that self-supervised training learns from.
+"""Supervoxels: the pseudo-classes of self-supervised training.
 
-Arrays in, arrays out; nothing here reads files. ``gmrd-supervoxels`` does a folder.
+These functions take and return arrays and read no files; for a folder use ``gmrd-supervoxels``.
 """
 
 from gmrd.supervoxels.felzenszwalb import felzenszwalb

@@ -1,4 +1,4 @@
-"""Refuses arrays and parameters that cannot be segmented, each with a sentence."""
+"""Refusing invalid arrays and parameters, each with a sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gmrd.errors import InputError
 
 MAX_VOXELS = 2**31 - 2
-"""Voxels are numbered with 32-bit integers."""
+"""Voxels are numbered by 32-bit integers."""
 
 MAX_SPACING_RATIO = 1e6
 SQUARE_TOLERANCE = 1e-3
@@ -64,7 +64,7 @@ def as_volume(image: ArrayLike) -> NDArray[Any]:
 def slice_over_pixel(spacing: Iterable[SupportsFloat]) -> float:
     """Slice spacing over pixel spacing, of ``spacing`` (z, y, x) in millimetres.
 
-    Slices are taken to have square pixels of the x spacing; a warning says so where they have not.
+    Pixels are assumed to be squares of the x spacing; if they are not, a warning says so.
     """
     sizes = [float(size) for size in spacing]
     if len(sizes) != 3 or not all(math.isfinite(size) and size > 0 for size in sizes):

@@ -27,24 +27,25 @@ def felzenszwalb(
 ) -> NDArray[np.int32]:
     """Segment a volume on its anisotropic 26-neighbourhood graph.
 
-    The method of Felzenszwalb and Huttenlocher (IJCV 59, 2004), with an edge between voxels at
-    every one of the 26 neighbourly offsets. An edge costs sqrt(w) times the difference of grey
-    values, with w = 1 in a slice and, for s = slice spacing over pixel spacing, s² straight
-    between slices, (1 + s²)/2 over a row or column and (2 + s²)/3 over both. Edges of equal cost
-    keep a fixed order, so the labels are the same on every machine and with any ``n_threads``.
+    The method of Felzenszwalb and Huttenlocher (IJCV 59, 2004), with edges between each voxel and
+    its 26 neighbours. An edge costs sqrt(w) times the difference of grey values, with w = 1 in a
+    slice and, for s = slice spacing over pixel spacing, s² straight between slices, (1 + s²)/2 over
+    a row or column and (2 + s²)/3 over both. Edges of equal cost have a fixed order, so the labels
+    are the same on every machine and for any ``n_threads``.
 
-    Grey values are used as they are (see ``rescale``). Arrays of float32 and float64 in C order
+    Grey values are used unchanged (see ``rescale``). Arrays of float32 and float64 in C order
     are read in place; of any other type or order a C-ordered copy is made (float64, or float32
     for float16).
 
     Args:
         image: (z, y, x) real and finite.
-        spacing: Voxel size (z, y, x) in millimetres. Pixels are taken as squares of the x size.
-        scale: Larger values join more before ``min_size`` counts; in grey values × voxels × 255.
+        spacing: Voxel size (z, y, x) in millimetres. Pixels are assumed to be squares of the x
+            size.
+        scale: Larger values merge more, before ``min_size`` applies; in grey values × voxels × 255.
         sigma: Standard deviation in pixels of a Gaussian that smooths the image first, equally
-            far in millimetres along all axes; 0 for none.
-        min_size: Fewest voxels of a segment.
-        n_threads: Threads to work with.
+            in millimetres along all axes; 0 for no smoothing.
+        min_size: Smallest number of voxels of a segment.
+        n_threads: Number of threads.
 
     Returns:
         Labels 0 .. n - 1 of shape (z, y, x), numbered by first voxel in raster order.

@@ -1,4 +1,4 @@
-"""Which voxels belong to the body."""
+"""The mask of the body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def foreground_mask(image: Real[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x
     """The body in an image of grey values 0..255.
 
     In every axial slice: the largest 8-connected component brighter than 10, its holes filled.
-    A slice without such voxels stays empty.
+    Slices without such voxels are empty.
     """
     return np.stack([_largest_component(axial > THRESHOLD) for axial in image])
 

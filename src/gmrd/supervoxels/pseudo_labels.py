@@ -1,4 +1,4 @@
-"""From a volume to the pseudo-labels that training draws its episodes from."""
+"""From a volume to the pseudo-labels from which training draws episodes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pseudo_labels(
     min_size: SupportsInt = 5000,
     n_threads: int = 1,
 ) -> NDArray[np.int32]:
-    """Supervoxels of the body, as the field trains on them.
+    """Supervoxels of the body, as usual in the field.
 
     The image is rescaled to 0..255, segmented, and masked with the foreground.
 
@@ -45,13 +45,13 @@ def pseudo_labels(
         spacing: Voxel size (z, y, x) in millimetres.
         scale: As in ``felzenszwalb``.
         sigma: As in ``felzenszwalb``.
-        min_size: Fewest voxels of a supervoxel before masking; the field takes 5000 for
+        min_size: Smallest number of voxels of a supervoxel before masking; usual are 5000 for
             abdominal and 1000 for cardiac volumes.
-        n_threads: Threads to work with.
+        n_threads: Number of threads.
 
     Returns:
-        (z, y, x): 0 for background; elsewhere the label of ``felzenszwalb``, of which label 0
-        has become n, the number of segments.
+        (z, y, x): 0 for background; elsewhere the label of ``felzenszwalb``, with its label 0
+        replaced by n, the number of segments.
 
     Raises:
         InputError: If the image or a parameter cannot be used.

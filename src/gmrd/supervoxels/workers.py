@@ -13,7 +13,7 @@ from gmrd.errors import InputError
 
 @contextmanager
 def workers(cfg: DictConfig) -> Iterator[joblib.Parallel]:
-    """A pool that yields results as they come, of a ``workers`` config group."""
+    """The pool of a ``workers`` config group, which yields results in order of completion."""
     with ExitStack() as stack:
         if cfg.backend == "dask":
             stack.enter_context(_dask_client(cfg.scheduler))
@@ -33,7 +33,7 @@ def _dask_client(scheduler: str) -> ExitStack:
         client = Client(scheduler, timeout="10s", set_as_default=True)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise InputError(
-            f"workers.scheduler={scheduler}: no Dask scheduler answers there ({error})"
+            f"workers.scheduler={scheduler}: no Dask scheduler responds there ({error})"
         ) from error
     stack = ExitStack()
     stack.enter_context(client)

@@ -1,1 +1,1 @@
-"""What surrounds a training: callbacks, resume, strategies, loggers."""
+"""Everything around the training loop: callbacks, resume, strategies, loggers."""

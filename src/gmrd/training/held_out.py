@@ -1,4 +1,4 @@
-"""The end of a training: the held-out cases scored, and all of it recorded."""
+"""The end of a training: scoring the held-out cases and recording the results."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from gmrd.training.tracking import (
 
 
 class ScoreHeldOut(Callback):
-    """Records a training; scores the held-out cases when it has ended.
+    """Records a training, and scores the held-out cases at its end.
 
-    A callback, because all of this belongs in the process that trains: under ``ddp_spawn`` that
-    is a child, of whose loggers and checkpoints the parent knows nothing. The scores are added to
+    This is a callback, because it must run in the training process: under ``ddp_spawn`` that is a
+    child, whose loggers and checkpoints the parent cannot access. The scores are added to
     ``trainer.callback_metrics``.
 
     Args:
@@ -38,7 +38,7 @@ class ScoreHeldOut(Callback):
         output_dir: where scores, pictures and predictions go.
 
     Raises:
-        InputError: settings of the evaluation that could not be followed in the end.
+        InputError: the evaluation's settings cannot work.
     """
 
     def __init__(self, cfg: DictConfig, scored: Split, output_dir: Path) -> None:
@@ -49,10 +49,10 @@ class ScoreHeldOut(Callback):
             evaluator_of(scored, EvaluationSettings.from_config(cfg.evaluation))
 
     def refuse_what_cannot_be_scored(self) -> None:
-        """Look at the held-out labels before the training, not after it.
+        """Check the held-out labels before the training, not after it.
 
         Raises:
-            InputError: too few cases hold an organ.
+            InputError: too few cases contain an organ.
         """
         if self.cfg.evaluate:
             self.scored.evaluation_plan()
@@ -64,12 +64,12 @@ class ScoreHeldOut(Callback):
         record_run(trainer.loggers, self.cfg, trained.data, record)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gather the trained network, in which all processes take part."""
+        """Gather the trained network, with all processes taking part."""
         assert isinstance(pl_module, GMRDModule)
         self._trained = pl_module.whole()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Score and record, in the first process alone."""
+        """Score and record, in the first process only."""
         assert isinstance(pl_module, GMRDModule)
         if trainer.is_global_zero:
             if self.cfg.evaluate:
@@ -80,7 +80,7 @@ class ScoreHeldOut(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """End the record of a training that failed."""
+        """Close the loggers of a failed training."""
         close(trainer.loggers)
 
     def _score(self, trainer: Trainer, module: GMRDModule) -> None:
@@ -111,10 +111,10 @@ def measured(trainer: Trainer) -> dict[str, float]:
 
 
 def choose_weights(which: str, trainer: Trainer, module: GMRDModule) -> None:
-    """Leave the last weights in place, or load those that validated best.
+    """Keep the last weights, or load those with the best validation.
 
     Raises:
-        InputError: ``best`` is asked for and there was no validation.
+        InputError: ``best`` is set, but there was no validation.
     """
     if which == "last":
         return

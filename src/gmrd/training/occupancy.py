@@ -1,4 +1,4 @@
-"""One training per folder: a second would overwrite the first one's files."""
+"""A lock on a run's folder, since a second training would overwrite the first one's files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FILE = ".training"
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; the system releases it when the process ends, however it ends.
+    """Lock a run's folder; the system releases the lock when the process ends for any reason.
 
-    Of the processes of one training the first holds it for all.
+    The first process of a training holds the lock for all.
 
     Raises:
-        InputError: another training that still runs holds it.
+        InputError: another running training holds the lock.
     """
     if getattr(rank_zero_only, "rank", 0) != 0:
         yield

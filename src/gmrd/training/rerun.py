@@ -1,4 +1,4 @@
-"""A run's own ``config.yaml``, run again: everything it writes goes into the new folder."""
+"""Running a run's own ``config.yaml`` again, with all output in a new folder."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from gmrd.errors import InputError
 
 WRITING = ("trainer", "callbacks", "logger")
-"""Groups whose objects write into the run's folder."""
+"""Groups whose objects write to the run's folder."""
 
 COPIED = {
     "fold": ("data.fold", "evaluation_data.fold"),
     "setting": ("data.setting", "evaluation_data.setting"),
     "seed": ("data.seed", "evaluation_data.seed", "model.seed"),
 }
-"""Keys that others follow, until a saved configuration fixes them all."""
+"""Keys from which others are interpolated; a saved configuration has all values resolved."""
 
 
 def move_into(cfg: DictConfig, output_dir: Path) -> None:
-    """Point all that a resolved configuration writes at ``output_dir``.
+    """Redirect all output of a resolved configuration to ``output_dir``.
 
-    A saved configuration names the folder of the run that saved it, in full, and would overwrite
-    that run's checkpoints.
+    A saved configuration contains absolute paths of the run that saved it, whose checkpoints would
+    be overwritten.
 
     Raises:
-        InputError: the configuration does not say which folder it was saved in, or a key that
-            others follow was changed without them.
+        InputError: the configuration does not record its folder, or a key was changed without
+            those interpolated from it.
     """
     saved_in = cfg.get("output_dir")
     if saved_in is None:
         raise InputError(
-            "the configuration has no output_dir, so it would write into the folder of the run "
-            "that saved it: add output_dir and that run's full path to config.yaml"
+            "the configuration has no output_dir, so it would write to the folder of the run "
+            "that saved it: add output_dir with that run's absolute path to config.yaml"
         )
     _refuse_half_changed(cfg)
     for group in WRITING:
@@ -43,7 +43,7 @@ def move_into(cfg: DictConfig, output_dir: Path) -> None:
 
 
 def _move(part: Any, old: str, new: str) -> None:
-    """Replace the folder ``old`` by ``new`` in every path of a part of the configuration."""
+    """Replace the folder ``old`` by ``new`` in all paths of a part of the configuration."""
     if not isinstance(part, (DictConfig, ListConfig)):
         return
     keys: Any = part if isinstance(part, DictConfig) else range(len(part))
@@ -61,6 +61,6 @@ def _refuse_half_changed(cfg: DictConfig) -> None:
             value = OmegaConf.select(cfg, follower, default=cfg[key])
             if value != cfg[key]:
                 raise InputError(
-                    f"{key}={cfg[key]}, but {follower}={value}: a saved config.yaml has both "
-                    f"written out; set {follower}={cfg[key]}, too"
+                    f"{key}={cfg[key]}, but {follower}={value}: a saved config.yaml contains "
+                    f"both values; set {follower}={cfg[key]}, too"
                 )

@@ -1,4 +1,4 @@
-"""Which checkpoint a training resumes from, and whether it can."""
+"""Choosing the checkpoint to resume from, and checking that it fits."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ SAME = (
     "name", "fold", "setting", "group", "cases", "joined", "seed",
     "window", "clip_percentile", "orientation", "spacing", "slice_shape",
 )  # fmt: skip
-"""What is one training's: the data, the part of them that is held out, and the draws."""
+"""What identifies a training: the data, the held-out part, and the seed."""
 
 
 @rank_zero_only  # type: ignore[untyped-decorator]
 def _say(text: str) -> None:
-    """Tell, in the first process alone."""
+    """Print a message in the first process only."""
     print(text)
 
 
 def checkpoint_to_resume(
     ckpt_path: str | None, output_dir: Path, module: GMRDModule
 ) -> Path | None:
-    """The checkpoint to resume from: a given file, or with ``auto`` this run's last one, if any.
+    """The checkpoint to resume from: a given file, or for ``auto`` this run's last one, if any.
 
     Raises:
         InputError: the file does not exist, cannot be read, or is of another training.
@@ -47,7 +47,9 @@ def checkpoint_to_resume(
     if path.is_dir():
         raise InputError(f"ckpt_path={path} is a folder: name a .ckpt in it, such as last.ckpt")
     if not path.is_file():
-        raise InputError(f"ckpt_path={path}: there is no such checkpoint to resume from")
+        raise InputError(
+            f"ckpt_path={path} does not exist, so there is no checkpoint to resume from"
+        )
     saved = read_checkpoint(path)
     _refuse_other_training(path, saved, module)
     if "global_step" not in saved:
@@ -60,7 +62,7 @@ def checkpoint_to_resume(
 
 
 PARTS = ("network", "loss", "optimizer", "scheduler")
-"""Parts of the module, by the names of their hyper-parameters."""
+"""Components of the module, by the names of their hyper-parameters."""
 
 
 def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDModule) -> None:
@@ -84,11 +86,9 @@ def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDMod
     _refuse_other_draws(path, {"seed": theirs.get("seed")}, {"seed": ours.get("seed")})
     record, current = (TrainingRecord.from_plain(of.get("scans")) for of in (theirs, ours))
     if record is None or current is None or record.cases is None:
-        _say(
-            f"note: {path} does not say what it was trained on: it may have seen cases of this fold"
-        )
+        _say(f"note: {path} does not record its training data: it may have seen cases of this fold")
         return
-    # Else weights that have seen the cases to be scored would pass for unseen.
+    # Otherwise, cases seen in training could be scored as unseen.
     _refuse_other_draws(path, _facts(record), _facts(current))
 
 
@@ -103,9 +103,9 @@ def _refuse_other_draws(path: Path, theirs: Mapping[str, Any], ours: Mapping[str
 
 
 def _facts(record: TrainingRecord) -> dict[str, Any]:
-    """What must be the same for a training to be the same; other versions may resume it.
+    """What must be equal to resume a training; versions may differ.
 
-    The settings of the model are not among them: its parts have been compared.
+    Model settings are not included, since the components were already compared.
     """
     plain = record.to_plain()
     facts: dict[str, Any] = {name: plain[name] for name in SAME}
@@ -114,7 +114,7 @@ def _facts(record: TrainingRecord) -> dict[str, Any]:
 
 
 def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """What is recorded there and differs here; a setting that did not exist yet does not count."""
+    """Recorded settings that differ here; settings missing in the record are ignored."""
     keys = [key for key in theirs if theirs[key] != ours.get(key)]
     return ", ".join(f"{key}={theirs[key]}, here {ours.get(key)}" for key in keys)
 

@@ -1,4 +1,4 @@
-"""Which strategies for several processes work where; others are refused before training."""
+"""Refusing strategies for several processes that cannot work, before training."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from gmrd.training.callbacks.preemption import TERMINATED
 
 
 def refuse_missing_gpus(cfg: DictConfig) -> None:
-    """Refuse settings that need a GPU where there is none.
+    """Refuse settings that need a GPU if there is none.
 
     Raises:
-        InputError: with what works in its place.
+        InputError: with an alternative that works.
     """
     if torch.cuda.is_available() and cfg.trainer.accelerator != "cpu":
         return
     needs = {
-        "trainer.strategy=fsdp divides parameters among GPUs": (
+        "trainer.strategy=fsdp shards parameters over GPUs": (
             _strategy(cfg).endswith(("fsdp", ".FSDPStrategy"))
         ),
-        "trainer.devices=-1 means every GPU": str(cfg.trainer.devices) == "-1",
+        "trainer.devices=-1 means all GPUs": str(cfg.trainer.devices) == "-1",
     }
     for what, needed in needs.items():
         if needed:
             raise InputError(
-                f"{what}, and there is none to use (trainer.accelerator={cfg.trainer.accelerator}, "
+                f"{what}, but none is available (trainer.accelerator={cfg.trainer.accelerator}, "
                 f"GPUs here: {torch.cuda.device_count()}): trainer=ddp trainer.accelerator=cpu "
                 "trainer.devices=2 trains in two processes on a CPU"
             )
 
 
 def refuse_ddp_in_multirun(cfg: DictConfig) -> None:
-    """Refuse a multirun whose jobs share a process and start their own DDP processes.
+    """Refuse a multirun whose jobs run in one process and start DDP processes.
 
-    Lightning starts the other ranks by running the same command again, which would be a whole
-    multirun in every rank.
+    Lightning starts the other ranks by running the same command again, so each rank would run the
+    whole multirun.
 
     Raises:
-        InputError: with the ways to do it.
+        InputError: with the alternatives.
     """
     hydra = HydraConfig.get()
     launcher = hydra.launcher.get("_target_", "")
@@ -58,17 +58,17 @@ def refuse_ddp_in_multirun(cfg: DictConfig) -> None:
     if hydra.mode == RunMode.MULTIRUN and in_process and (restarts or _auto_ddp(cfg)):
         raise InputError(
             "--multirun with trainer.strategy=ddp or fsdp would start a multirun in every process. "
-            "Use trainer.strategy=ddp_spawn, one device a job (trainer.devices=1), "
+            "Use trainer.strategy=ddp_spawn, one device per job (trainer.devices=1), "
             "hydra/launcher=submitit_slurm, or gmrd-crossval, which starts every training as a "
-            "command of its own"
+            "separate command"
         )
 
 
 @contextmanager
 def passing_sigterm_on(trainer: Trainer) -> Iterator[None]:
-    """Let SIGTERM reach the processes that train, and end the command as they ended.
+    """Forward SIGTERM to the training processes, and exit with their status.
 
-    Only ``ddp_spawn`` needs it: there the process that was started just waits for its children.
+    Only ``ddp_spawn`` needs this, because there the main process only waits for its children.
     """
     launcher = trainer.strategy.launcher
     if not isinstance(launcher, _MultiProcessingLauncher):
@@ -92,7 +92,7 @@ def _strategy(cfg: DictConfig) -> str:
 
 
 def _auto_ddp(cfg: DictConfig) -> bool:
-    """Whether ``strategy: auto`` will mean DDP."""
+    """Whether ``strategy: auto`` resolves to DDP."""
     devices = cfg.trainer.get("devices", 1)
     if isinstance(devices, str) and "," in devices:
         devices = [number for number in devices.split(",") if number.strip()]

@@ -25,34 +25,34 @@ FILE = "job.json"
 SQLITE = "sqlite:///"
 
 PLACE = ("fold", "seed", "data.group")
-"""Overrides that name a training's place in a cross-validation."""
+"""Overrides that identify a training within a cross-validation."""
 
 console = Console()
 
 
 class SweepLog(Callback):
-    """A Hydra callback: each job of a multirun leaves ``job.json`` in its folder.
+    """A Hydra callback that writes ``job.json`` to the folder of each multirun job.
 
-    Jobs may run in other processes and on other machines; the folder is all that they share.
+    Jobs may run in other processes and on other machines, which only share the folder.
     """
 
     folder: Path | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Remember where the sweep is."""
-        # The folder's name asks for what Hydra itself only sets for the jobs.
+        """Remember the sweep's folder."""
+        # The folder's name interpolates a value that Hydra only sets for the jobs.
         HydraConfig.instance().set_config(config)
         SweepLog.folder = Path(config.hydra.sweep.dir)
         if config.hydra.sweeper.get("storage") is not None:
             _take_up_study(config.hydra.sweeper)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Start the clock, and note the job in case it never ends."""
+        """Start the timer, and record the job in case it never ends."""
         self._start = time.time()
         self._write(config, {"status": "did not end"})
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Note the result or the error."""
+        """Record the result or the error."""
         ended = {"seconds": round(time.time() - self._start, 1)}
         if job_return.status == JobStatus.COMPLETED:
             self._write(config, {"status": "completed", "result": job_return.return_value} | ended)
@@ -70,9 +70,9 @@ class SweepLog(Callback):
 
 
 def _take_up_study(sweeper: DictConfig) -> None:
-    """Make the folder of the study's file, and seed the sampler by the trials that the study has.
+    """Make the folder of the study's file, and seed the sampler by the number of existing trials.
 
-    With its first seed, a sampler would draw its first trials again.
+    With the same seed, the sampler would repeat its first trials.
     """
     import optuna
 
@@ -88,8 +88,8 @@ def _take_up_study(sweeper: DictConfig) -> None:
 def show_sweep() -> None:
     """After a multirun, print its jobs and write ``sweep.csv``; after a single run, nothing.
 
-    Jobs that differ in fold, seed and group alone are gathered like those of gmrd-crossval; if
-    they differ in more, as ablations do, there is a row for each condition.
+    Jobs that differ only in fold, seed and group are collected like those of gmrd-crossval; if they
+    differ in more, like ablations, there is a row for each condition.
     """
     if SweepLog.folder is None or not SweepLog.folder.is_dir():
         return
@@ -98,7 +98,7 @@ def show_sweep() -> None:
     console.print(jobs_table(jobs))
     console.print(f"The sweep's folder: {SweepLog.folder}")
     conditions = scored_conditions(jobs)
-    from gmrd.evaluation.gather import compare, gather  # heavy, and Hydra imports this file first
+    from gmrd.evaluation.gather import compare, gather  # slow; Hydra imports this file first
 
     try:
         if len(conditions) > 1:
@@ -110,7 +110,7 @@ def show_sweep() -> None:
 
 
 def scored_conditions(jobs: list[dict[str, Any]]) -> dict[str, list[Path]]:
-    """The folders of the jobs that were scored, by what they do not share beside their place."""
+    """The folders of scored jobs, by their overrides other than fold, seed and group."""
     conditions: dict[str, list[Path]] = {}
     for job, own in zip(jobs, own_overrides(jobs), strict=True):
         folder = Path(job["folder"])
@@ -129,19 +129,19 @@ def read_jobs(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_jobs(jobs: list[dict[str, Any]], path: Path) -> None:
-    """Write a row a job."""
+    """Write a row per job."""
     columns = ["job", "status", "result", "seconds", "overrides", "folder", "error"]
     write_csv(path, [{**job, "overrides": " ".join(job["overrides"])} for job in jobs], columns)
 
 
 def own_overrides(jobs: list[dict[str, Any]]) -> list[list[str]]:
-    """The overrides of every job that not all jobs share."""
+    """The overrides of each job that are not shared by all."""
     shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs[1:] else set()
     return [[o for o in job["overrides"] if o not in shared] for job in jobs]
 
 
 def jobs_table(jobs: list[dict[str, Any]]) -> Table:
-    """Jobs with the overrides that they do not share, and their result or error."""
+    """Jobs with their individual overrides, and their result or error."""
     failed = sum(job["status"] != "completed" for job in jobs)
     table = Table(title=f"Jobs: {len(jobs)}, failed: {failed}", title_justify="left")
     for heading in ("job", "overrides", "objective", "seconds", "status"):

@@ -1,4 +1,4 @@
-"""What a run leaves in its loggers besides curves: configuration, cases, pictures, checkpoints."""
+"""Logging more than curves: configuration, cases, pictures, checkpoints."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from gmrd.io.atomic import replacing
 from gmrd.viz.pictures import grey_range
 
 N_SLICES = 3
-"""Overlay slices a case."""
+"""Overlay slices per case."""
 
 STEP = "trainer/global_step"
-"""What WandbLogger draws its curves over."""
+"""The x axis of WandbLogger's curves."""
 
 BEST = {"val/pseudo_dice": "max"} | {
     f"val/{name}": "min" for name in ("loss", "query_loss", "align_loss", "auxiliary_loss")
 }
-"""Metrics whose best value, and not the last, a run's summary shows in wandb."""
+"""Metrics whose best value, not the last, is in the run's summary in wandb."""
 
 
 class CaseRecorder:
-    """Collects scored cases, then sends the table and the overlays to wandb.
+    """Collects scored cases, then uploads the table and the overlays to wandb.
 
     Args:
         classes: class id to organ name.
@@ -45,7 +45,7 @@ class CaseRecorder:
     def add(
         self, case: EvaluationCase, prediction: NDArray[np.uint8], scores: Sequence[ScoredCase]
     ) -> None:
-        """Keep a case's scores and a few of its slices."""
+        """Store a case's scores and a few of its slices."""
         self.rows += [list(score.row().values()) for score in scores]
         label = np.asarray(case.query.label)
         truth = np.where(np.isin(label, list(self.names)), label, 0)
@@ -58,7 +58,7 @@ class CaseRecorder:
 
     @rank_zero_only
     def record(self, loggers: Sequence[Logger], metrics: Mapping[str, float], step: int) -> None:
-        """Log the metrics everywhere; the table of cases and the overlays to wandb."""
+        """Log the metrics to all loggers; the table of cases and the overlays to wandb."""
         for logger in loggers:
             logger.log_metrics(dict(metrics), step=step)
             if isinstance(logger, WandbLogger):
@@ -87,13 +87,13 @@ def overlay_image(
 
 @rank_zero_only
 def save_config(cfg: DictConfig, output_dir: Path) -> None:
-    """Write the resolved configuration beside what it produces."""
+    """Write the resolved configuration to the run's folder."""
     with replacing(output_dir / "config.yaml") as temporary:
         OmegaConf.save(cfg, temporary, resolve=True)
 
 
 def log_picture(loggers: Sequence[Logger], key: str, path: Path, step: int) -> None:
-    """Send a PNG to the loggers that take images (wandb and TensorBoard)."""
+    """Log a PNG to the loggers that support images (wandb and TensorBoard)."""
     from matplotlib.image import imread
 
     for logger in loggers:
@@ -106,7 +106,7 @@ def log_picture(loggers: Sequence[Logger], key: str, path: Path, step: int) -> N
 
 @rank_zero_only
 def log_case_pictures(loggers: Sequence[Logger], folder: Path, step: int) -> None:
-    """Send the pictures of the scored cases to TensorBoard; wandb has overlays of its own."""
+    """Log the pictures of the scored cases to TensorBoard; wandb gets overlays instead."""
     boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
     for path in sorted(folder.glob("case_*.png")) if boards else ():
         log_picture(boards, f"test/{path.stem}", path, step)
@@ -119,10 +119,10 @@ def record_run(
     data: DatasetDescription,
     record: Mapping[str, Any],
 ) -> None:
-    """Send the resolved configuration and the record of the training to wandb.
+    """Log the resolved configuration and the record of the training to wandb.
 
-    There the data is named as the run's input: its artifact holds names and settings of the cases,
-    never the volumes.
+    The data becomes the run's input there, as an artifact with names and settings of the cases but
+    without the volumes.
     """
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     for logger in loggers:
@@ -139,7 +139,7 @@ def record_run(
         with artifact.new_file("cases.txt") as file:
             file.write("\n".join(case.case_id for case in data.cases) + "\n")
         run = logger.experiment
-        # wandb cannot mark an input while offline; the run then shows the data as its own output.
+        # wandb cannot mark inputs offline; the data then appears as the run's output.
         (run.log_artifact if run.offline else run.use_artifact)(artifact)
 
 
@@ -147,9 +147,9 @@ def record_run(
 def record_checkpoints(
     loggers: Sequence[Logger], folder: Path, metrics: Mapping[str, float]
 ) -> None:
-    """Log each checkpoint that is left in ``folder`` as an artifact of the run.
+    """Log each checkpoint in ``folder`` as an artifact of the run.
 
-    ``last.ckpt`` goes last: the newest version of an artifact is what wandb calls ``latest``.
+    ``last.ckpt`` comes last, because wandb tags the newest version of an artifact ``latest``.
     """
     for logger in loggers:
         if not isinstance(logger, WandbLogger):
@@ -166,7 +166,7 @@ def record_checkpoints(
 
 @rank_zero_only
 def close(loggers: Sequence[Logger]) -> None:
-    """End the wandb run, or the next run of this process would continue it."""
+    """Finish the wandb run, so that the next run of this process does not continue it."""
     if any(isinstance(logger, WandbLogger) for logger in loggers):
         import wandb
 
@@ -175,7 +175,7 @@ def close(loggers: Sequence[Logger]) -> None:
 
 @rank_zero_only
 def keep_old_metrics(output_dir: Path) -> None:
-    """Number the CSV log of an interrupted run, which Lightning's logger would delete."""
+    """Rename the CSV log of an interrupted run, which Lightning's logger would delete."""
     for path in output_dir.rglob("metrics.csv"):
         earlier = len(list(path.parent.glob("metrics_*.csv")))
         path.rename(path.with_name(f"metrics_{earlier}.csv"))

@@ -1,1 +1,1 @@
-"""The plugin for napari: scans and label maps as layers, and the loop in a dock widget."""
+"""The napari plugin: scans and label maps as layers, and the loop in a dock widget."""

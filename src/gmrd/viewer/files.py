@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gmrd.io.marks import holds_slices
-from gmrd.io.names import READABLE_ENDINGS
+from gmrd.io.names import READABLE_EXTENSIONS
 from gmrd.io.readers import read_scan
 from gmrd.predict.batch import looks_like_labels
 from gmrd.predict.label_files import write_labels
@@ -17,12 +17,12 @@ from gmrd.viewer.layers import LayerData, image_layer, labels_layer, labels_of, 
 
 
 def reader_of(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """The reader of files that are all scans, and of a folder with a DICOM series; else None."""
+    """The reader, if all paths are scans or folders of DICOM series; else None."""
     return read if all(_is_readable(Path(place)) for place in _each(path)) else None
 
 
 def read(path: str | list[str]) -> list[LayerData]:
-    """A layer for each file: label maps as labels, all else as images.
+    """A layer for each file: label maps as labels, everything else as images.
 
     Raises:
         InputError: a file is refused.
@@ -31,10 +31,10 @@ def read(path: str | list[str]) -> list[LayerData]:
 
 
 def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Save a labels layer in the geometry of the scan that it was drawn on.
+    """Save a labels layer in its scan's geometry.
 
     Raises:
-        InputError: the ending is not known, or the file cannot be written.
+        InputError: the extension is unknown, or the file cannot be written.
     """
     layer = _Held(data, meta)
     scan = scan_of(layer)
@@ -44,7 +44,7 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 class _Held:
-    """A layer as napari hands it to a writer."""
+    """A layer as napari passes it to a writer."""
 
     def __init__(self, data: Any, meta: dict[str, Any]) -> None:
         self.data, self.name = data, meta.get("name", "labels")
@@ -61,7 +61,7 @@ def _layer(place: str) -> LayerData:
 def _is_readable(place: Path) -> bool:
     if place.is_dir():
         return holds_slices(place)
-    return place.name.lower().endswith(READABLE_ENDINGS)
+    return place.name.lower().endswith(READABLE_EXTENSIONS)
 
 
 def _each(path: str | list[str]) -> list[str]:

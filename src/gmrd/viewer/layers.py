@@ -1,7 +1,7 @@
-"""Scans and label maps as napari shows them, and back.
+"""Scans and label maps as napari layers, and layers as scans and label maps.
 
-Layers are upright: slices from below, the patient's front on top, in millimetres. A layer keeps
-its scan in its metadata, so that what is drawn on it returns to the scan's own voxels exactly.
+Layers are in millimetres and upright: slices are seen from below, with anterior at the top. A
+layer keeps its scan in its metadata, so that labels map back to the scan's own voxels exactly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCAN = "gmrd_scan"
 """The key of a layer's metadata."""
 
 LayerData = tuple[np.ndarray, dict[str, Any], str]
-"""Data, arguments of the layer, and its kind, as napari takes them of a reader."""
+"""Data, arguments and type of a layer, as napari expects from a reader."""
 
 
 def image_layer(scan: Scan) -> LayerData:
@@ -42,18 +42,18 @@ def labels_layer(
     name: str,
     organs: Mapping[int, str] | None = None,
 ) -> LayerData:
-    """A label map on a scan's voxels as a layer to draw on, in the colours of all pictures.
+    """A scan's label map as an editable layer, in the colours used in all pictures.
 
     Args:
         scan: the scan.
         labels: its label map.
         name: of the layer.
-        organs: label value to organ name, which the status bar shows.
+        organs: label value to organ name, shown in the status bar.
     """
     known = {int(v): f"label {v}" for v in np.unique(labels) if v} | dict(organs or {})
     colours = {value: to_rgba(colour_of(value)) for value in known}
     return (
-        np.array(reorient(labels, scan.affine, UPRIGHT), order="C"),  # to be drawn on: a copy
+        np.array(reorient(labels, scan.affine, UPRIGHT), order="C"),  # a copy, for editing
         {
             **_placed(scan),
             "name": name,
@@ -65,10 +65,10 @@ def labels_layer(
 
 
 def scan_of(layer: Any) -> Scan:
-    """The scan that an image layer shows; of a layer from elsewhere, its data and scale.
+    """The scan of an image layer; for layers not made by gmrd, from its data and scale.
 
     Raises:
-        InputError: the layer is no volume.
+        InputError: the layer is not 3-D.
     """
     if SCAN in layer.metadata:
         kept: Scan = layer.metadata[SCAN]
@@ -80,10 +80,10 @@ def scan_of(layer: Any) -> Scan:
 
 
 def labels_of(layer: Any, scan: Scan) -> Int32[np.ndarray, "z y x"]:
-    """What is drawn on a layer, on the scan's own voxels.
+    """The labels of a layer, on the scan's own voxels.
 
     Raises:
-        InputError: it is not drawn on voxels of this scan.
+        InputError: they do not fit this scan.
     """
     drawn = np.asarray(layer.data)
     if SCAN in layer.metadata:

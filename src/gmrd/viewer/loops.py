@@ -1,4 +1,4 @@
-"""What the window works on: a project's folder, or the layers that are open."""
+"""What the widget works on: a project's folder, or the open layers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Row:
 
     Attributes:
         name: of the scan.
-        remark: how good its draft is thought to be, or that it is annotated.
+        remark: the estimated quality of its draft, or that it is annotated.
     """
 
     name: str
@@ -38,19 +38,19 @@ class Loop(Protocol):
     """Annotated scans, and drafts of the others."""
 
     def rows(self) -> list[Row]:
-        """All scans: drafts, the worst first, then what has none, then what is annotated."""
+        """All scans: drafts, the worst first, then those without a draft, then the annotated."""
 
     def names(self) -> Mapping[int, str]:
-        """Label value to organ name, as far as it is known."""
+        """Label value to organ name, as far as known."""
 
     def read(self, name: str) -> tuple[Scan, Int32[np.ndarray, "z y x"] | None]:
         """A scan and its annotation or draft."""
 
     def annotate(self, name: str, labels: Int32[np.ndarray, "z y x"]) -> None:
-        """Keep a person's label map; it is a support from the next update on."""
+        """Store a manual label map, which is a support from the next update on."""
 
     def update(self, progress: Progress) -> Iterator[tuple[str, list[Row]]]:
-        """Segment what needs it; gives each scan when it is finished, and all rows then."""
+        """Segment outdated scans; yields each one when it is done, with all rows at that time."""
 
 
 class ProjectLoop:
@@ -65,11 +65,11 @@ class ProjectLoop:
         return _rows(state.drafts, state.scans, list(state.annotated))
 
     def names(self) -> Mapping[int, str]:
-        """As the drafts' records have them."""
+        """Label value to organ name, from the drafts' records."""
         return _names(read_records(self.project.drafts).values())
 
     def read(self, name: str) -> tuple[Scan, Int32[np.ndarray, "z y x"] | None]:
-        """From the files."""
+        """Read a scan and its label map from the files."""
         scan = self.project.scan(name)
         return scan, self.project.labels(name, scan)
 
@@ -85,7 +85,7 @@ class ProjectLoop:
 
 
 class OpenScans:
-    """The :class:`Loop` of scans in memory, of which one is annotated at first.
+    """The :class:`Loop` of scans in memory; one is annotated at first.
 
     Args:
         scans: by the names of their layers.
@@ -100,7 +100,7 @@ class OpenScans:
         self, scans: Mapping[str, Scan], annotated: str, labels: Int32[np.ndarray, "z y x"]
     ) -> None:
         if len(scans) < 2:
-            raise InputError("there is no scan to segment: open others beside the annotated one")
+            raise InputError("there is no scan to segment: open others besides the annotated one")
         self.scans = dict(scans)
         self.annotated = {annotated: labels}
         self.drafts: dict[str, Int32[np.ndarray, "_ _ _"]] = {}
@@ -112,7 +112,7 @@ class OpenScans:
         return _rows(worst_first(drafts), self.scans, list(self.annotated))
 
     def names(self) -> Mapping[int, str]:
-        """As the drafts' records have them."""
+        """Label value to organ name, from the drafts' records."""
         return _names(self.records.values())
 
     def read(self, name: str) -> tuple[Scan, Int32[np.ndarray, "z y x"] | None]:
@@ -124,7 +124,7 @@ class OpenScans:
         self.annotated[name] = labels
 
     def update(self, progress: Progress) -> Iterator[tuple[str, list[Row]]]:
-        """Segment all others anew."""
+        """Segment all others again."""
         pairs = [(self.scans[name], labels) for name, labels in self.annotated.items()]
         predictor = Predictor(pairs, progress=progress)
         for name in [name for name in self.scans if name not in self.annotated]:

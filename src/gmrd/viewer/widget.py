@@ -1,4 +1,4 @@
-"""The dock widget: open, segment, page through drafts, mend them, update the rest."""
+"""The dock widget: open, segment, browse drafts, correct them, update the rest."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = "NIfTI (*.nii.gz *.nii);;3D Slicer (*.seg.nrrd)"
 
 
 def saying_why(method: Callable[..., None]) -> Callable[..., None]:
-    """Show what is refused as a notification of napari."""
+    """Show refused input as a napari notification."""
 
     @wraps(method)
     def shown(self: Any, *arguments: Any) -> None:
@@ -51,9 +51,9 @@ def saying_why(method: Callable[..., None]) -> Callable[..., None]:
 
 
 class LoopWidget(QWidget):  # type: ignore[misc]
-    """Annotate one scan, segment the others, mend the worst draft, update the rest.
+    """Annotate one scan, segment the others, correct the worst draft, update the rest.
 
-    Works on a project's folder or on the layers that are open; both are one :class:`Loop`.
+    Works on a project's folder or on the open layers; both implement :class:`Loop`.
     """
 
     progressed = Signal(str, int, int)
@@ -64,7 +64,7 @@ class LoopWidget(QWidget):  # type: ignore[misc]
         self.loop: Loop | None = None
         self.shown: str | None = None
         self.layers: list[Any] = []
-        self.mended: dict[str, np.ndarray] = {}
+        self.corrected: dict[str, np.ndarray] = {}
         self.original: np.ndarray = np.zeros(0)
         self.worker: Any = None
         self._lay_out()
@@ -73,7 +73,7 @@ class LoopWidget(QWidget):  # type: ignore[misc]
         self.viewer.layers.events.removed.connect(self._list_layers)
         self._list_layers()
 
-    # What the buttons do.
+    # Actions of the buttons.
 
     @saying_why
     def open_project(self, folder: str = "") -> None:
@@ -96,11 +96,11 @@ class LoopWidget(QWidget):  # type: ignore[misc]
 
     @saying_why
     def update_drafts(self) -> None:
-        """Segment what needs it, in a thread."""
+        """Segment outdated scans in a thread."""
         if self.loop is None or self.worker is not None:
             return
         update, tell = self.loop.update, self.progressed.emit
-        # Only what is plainly a generator becomes a worker that yields.
+        # napari makes a yielding worker only of a generator function.
         self.worker = create_worker(lambda: (yield from update(tell)))
         self.worker.yielded.connect(self._finished_one)
         self.worker.errored.connect(lambda error: show_error(str(error)))
@@ -109,39 +109,39 @@ class LoopWidget(QWidget):  # type: ignore[misc]
         self.worker.start()
 
     def stop(self) -> None:
-        """Stop after the scan that is being segmented."""
+        """Stop after the current scan."""
         if self.worker is not None:
             self.worker.quit()
             self.state.setText("stopping after this scan")
 
     @saying_why
     def show_scan(self, name: str) -> None:
-        """Show a scan with what is drawn of it."""
+        """Show a scan with its labels."""
         if self.loop is None or name == self.shown:
             return
-        self._keep_mended()
+        self._keep_corrections()
         self._replace_layers(name)
         self._mark_row()
 
     def step(self, by: int) -> None:
-        """Go down or up the list."""
+        """Move down or up in the list."""
         self.rows.setCurrentRow(max(0, min(self.rows.count() - 1, self.rows.currentRow() + by)))
 
     @saying_why
     def add_support(self) -> None:
-        """Make the shown label map a support, and update the rest."""
+        """Make the current label map a support, and update the rest."""
         loop, name, drawn = self._drawn()
         if self.worker is not None:
             raise InputError("drafts are being updated: wait, or stop it")
         loop.annotate(name, drawn)
-        self.mended.pop(name, None)
+        self.corrected.pop(name, None)
         self.original = self.layers[1].data.copy()
         self._list_rows(loop.rows())
         self.update_drafts()
 
     @saying_why
     def save(self, path: str = "") -> None:
-        """Save the shown label map in its scan's geometry; asks where if not told."""
+        """Save the current label map in its scan's geometry; asks where if no path is given."""
         loop, name, drawn = self._drawn()
         path = (
             path
@@ -159,11 +159,11 @@ class LoopWidget(QWidget):  # type: ignore[misc]
             written = write_labels(Path(path), scan_of(self.layers[0]), drawn, names)
             self.state.setText(f"saved: {written}")
 
-    # What follows from them.
+    # Their consequences.
 
     def _begin(self, loop: Loop, title: str) -> None:
         rows = loop.rows()
-        self.loop, self.shown, self.mended = loop, None, {}
+        self.loop, self.shown, self.corrected = loop, None, {}
         self.title.setText(title)
         self._list_rows(rows)
         self._enable()
@@ -182,7 +182,7 @@ class LoopWidget(QWidget):  # type: ignore[misc]
         image = self.viewer.add_image(data, **arguments)
         title = f"{name} labels"
         self.original = labels_layer(scan, found, title)[0]
-        drawing, organs = self.mended.get(name, found), self.loop.names()
+        drawing, organs = self.corrected.get(name, found), self.loop.names()
         data, arguments, _ = labels_layer(scan, drawing, title, organs)
         drawn = self.viewer.add_labels(data, opacity=0.5, **arguments)
         self.layers, self.shown = [image, drawn], name
@@ -193,23 +193,23 @@ class LoopWidget(QWidget):  # type: ignore[misc]
         self.viewer.dims.set_point(0, middle * drawn.scale[0])
 
     def _drawn(self) -> tuple[Loop, str, np.ndarray]:
-        """The loop, the shown scan, and what is drawn of it, on the scan's own voxels."""
+        """The loop, the current scan's name, and its labels on the scan's own voxels."""
         if self.loop is None or self.shown is None or self.layers[1] not in self.viewer.layers:
             raise InputError("no scan of the list is shown: open a project or use the open layers")
         return self.loop, self.shown, labels_of(self.layers[1], scan_of(self.layers[0]))
 
-    def _is_mended(self) -> bool:
+    def _is_corrected(self) -> bool:
         there = self.shown is not None and self.layers[1] in self.viewer.layers
         return there and not np.array_equal(self.layers[1].data, self.original)
 
-    def _keep_mended(self) -> None:
-        """Keep what was drawn of the shown scan, for when it is shown again."""
-        if self._is_mended():
-            _, name, self.mended[name] = self._drawn()
+    def _keep_corrections(self) -> None:
+        """Keep changes to the current scan's labels until it is shown again."""
+        if self._is_corrected():
+            _, name, self.corrected[name] = self._drawn()
 
     def _finished_one(self, result: tuple[str, list[Row]]) -> None:
         name, rows = result
-        if name == self.shown and not self._is_mended():
+        if name == self.shown and not self._is_corrected():
             self._replace_layers(name)
         self._list_rows(rows)
 
@@ -236,7 +236,7 @@ class LoopWidget(QWidget):  # type: ignore[misc]
         self._mark_row()
 
     def _mark_row(self) -> None:
-        """Select the shown scan in the list."""
+        """Select the current scan in the list."""
         self.rows.blockSignals(True)
         for number in range(self.rows.count()):
             if self.rows.item(number).data(NAME) == self.shown:
@@ -244,7 +244,7 @@ class LoopWidget(QWidget):  # type: ignore[misc]
         self.rows.blockSignals(False)
 
     def _list_layers(self, event: Any = None) -> None:
-        """Offer the open layers to choose from."""
+        """List the open layers in the menus."""
         for box, kind in ((self.image, Image), (self.labels, Labels)):
             chosen = box.currentText()
             box.clear()
@@ -252,7 +252,7 @@ class LoopWidget(QWidget):  # type: ignore[misc]
             box.setCurrentIndex(max(0, box.findText(chosen)))
 
     def _enable(self) -> None:
-        """Let what makes sense now be pressed."""
+        """Enable the buttons that apply now."""
         open_, busy = self.loop is not None, self.worker is not None
         for button in (self.update_button, self.add_button):
             button.setEnabled(open_ and not busy)
@@ -278,7 +278,7 @@ class LoopWidget(QWidget):  # type: ignore[misc]
         self.rows = QListWidget()
         self.rows.currentRowChanged.connect(self._row_chosen)
         column.addWidget(self.title)
-        column.addWidget(QLabel("Drafts, those to look at first on top:"))
+        column.addWidget(QLabel("Drafts, those to check first at the top:"))
         column.addWidget(self.rows)
         self.previous_button = _button("Previous", lambda: self.step(-1))
         self.next_button = _button("Next", lambda: self.step(1))

@@ -1,1 +1,1 @@
-"""Every overlay and figure."""
+"""All overlays and figures."""

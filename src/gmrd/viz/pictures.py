@@ -1,4 +1,4 @@
-"""Pictures for judging a segmentation."""
+"""Pictures to assess a segmentation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ matplotlib.use("Agg", force=False)
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
 
 MARGIN = 0.4
-"""Inches above for the title and below for the legend."""
+"""Inches above for the title, and below for the legend."""
 
 Image = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -43,9 +43,9 @@ def side_by_side(
         image: (z, y, x).
         columns: heading to (z, y, x) label map, for example truth and prediction.
         names: label value to organ name, for the legend.
-        slices: which z to show; by default five spread over the labelled extent.
-        title: of the whole picture.
-        aspect: height of a pixel over its width.
+        slices: which z to show; by default five, spread over the labelled extent.
+        title: of the picture.
+        aspect: height of a pixel divided by its width.
         grey: values shown as black and white; see :func:`grey_range`.
     """
     chosen = slices if slices is not None else _spread(list(columns.values()), image.shape[0])
@@ -71,7 +71,7 @@ def side_by_side(
 
 
 def grey_range(image: Image) -> tuple[float, float]:
-    """The values to show as black and white: all but the outliers."""
+    """The values to show as black and white, excluding outliers."""
     low, high = (float(value) for value in np.percentile(image, [1, 99.5]))
     return low, max(high, low + 1e-6)
 
@@ -91,12 +91,12 @@ def _spread(labels: Sequence[Labels], n_slices: int, count: int = 5) -> list[int
 
 
 def colour_of(label: int) -> str:
-    """The colour that a label value has in every picture."""
+    """The colour of a label value in all pictures."""
     return COLOURS[(label - 1) % len(COLOURS)]
 
 
 def draw_labels(axis: Axes, labels: Labels, names: Mapping[int, str], aspect: float = 1) -> None:
-    """Organs as thin tints with sharp outlines, so that the image stays visible below."""
+    """Organs as light tints with sharp outlines, so that the image remains visible."""
     tint = np.zeros((*labels.shape, 4))
     for label in names:
         tint[labels == label] = (*matplotlib.colors.to_rgb(colour_of(label)), 0.3)
@@ -106,7 +106,7 @@ def draw_labels(axis: Axes, labels: Labels, names: Mapping[int, str], aspect: fl
 
 
 def legend_handles(names: Mapping[int, str]) -> list[matplotlib.patches.Patch]:
-    """What a legend of the organs shows."""
+    """The legend's entries for the organs."""
     return [
         matplotlib.patches.Patch(color=colour_of(label), label=name)
         for label, name in names.items()

@@ -1,4 +1,4 @@
-"""A contact sheet: every case in one picture, so that an odd one catches the eye."""
+"""A contact sheet: all cases in one picture, to spot unusual ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gmrd.viz.pictures import draw_labels, grey_range, legend_handles, save_figu
 
 
 class Tile(NamedTuple):
-    """A slice with its labels, and what is written above it."""
+    """A slice with its labels and title."""
 
     title: str
     image: Num[np.ndarray, "y x"]
@@ -25,9 +25,9 @@ class Tile(NamedTuple):
 def contact_sheet(
     path: Path, tiles: Sequence[Tile], classes: Mapping[int, str], *, columns: int = 5
 ) -> None:
-    """Write a PNG with all slices, their classes tinted.
+    """Write a PNG with all slices and their classes tinted.
 
-    Rows run downwards and columns to the right as they lie in the arrays that training reads.
+    Rows run downwards and columns to the right, as in the arrays that training reads.
     """
     columns = max(2, min(columns, len(tiles)))
     rows = max(1, math.ceil(len(tiles) / columns))

@@ -1,4 +1,4 @@
-"""A picture for judging supervoxels."""
+"""A picture to assess supervoxels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def draw_overlay(
     *,
     title: str = "",
 ) -> None:
-    """Write a PNG of axial slices, each plain and with every supervoxel tinted and outlined.
+    """Write a PNG of axial slices, without and with tinted and outlined supervoxels.
 
     Args:
         path: Where to write.

@@ -1,17 +1,13 @@
-"""The network that comes with the package: small, and trained on phantoms only.
+"""The packaged network: small, and trained on phantoms only, for notebooks and tests.
 
-Its purpose is that ``gmrd-predict`` gives something out of the box. Weights trained on CHAOS or
-another set carry that set's licence and are not shipped.
+Weights trained on a challenge's data are subject to that data's licence and are not packaged.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-PHANTOM = "packaged phantom network"
-"""What results call it."""
-
 
 def packaged() -> Path:
-    """The checkpoint's file."""
+    """The checkpoint of the packaged network."""
     return Path(__file__).parent / "phantom.pt"

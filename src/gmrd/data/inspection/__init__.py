@@ -1,1 +1,1 @@
-"""What is wrong with a data root, and what it means."""
+"""Checks of a data root, with explanations."""

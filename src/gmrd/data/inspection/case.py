@@ -27,7 +27,7 @@ Image = Num[np.ndarray, "z y x"]
 
 @dataclass
 class CaseInspection:
-    """Collects the findings of one case; :meth:`run` does all checks."""
+    """Collects the findings of a case; :meth:`run` runs all checks."""
 
     case: Case
     classes: Mapping[int, str]
@@ -64,7 +64,7 @@ class CaseInspection:
         self.findings.append(Finding(severity, self.case.case_id, what, meaning))
 
     def _attempt(self, read: Callable[[], T], severity: Severity = "error") -> T | None:
-        """The result, or None with the refusal as a finding."""
+        """The result, or None and the error as a finding."""
         try:
             return read()
         except InputError as error:
@@ -86,7 +86,7 @@ class CaseInspection:
             self._add(
                 "note",
                 f"slices are {ODD_SIZE}×{ODD_SIZE}",
-                "a public resampler makes them so; the last row and column are left out",
+                "a public resampler makes them this size; the last row and column are dropped",
             )
         elif image.shape[1] != image.shape[2]:
             self._add(
@@ -153,11 +153,11 @@ class CaseInspection:
             yield (
                 "note",
                 "the supervoxels were not made by gmrd",
-                "they are used as they are; whether they fit the image cannot be told",
+                "they are used unchanged; whether they match the image cannot be checked",
             )
         elif mark != MARK + fingerprint(self.case.image, asdict(self.supervoxels)):
             yield (
                 "warning",
                 "the supervoxels are out of date",
-                "the image or the settings changed since; gmrd-supervoxels makes them anew",
+                "the image or the settings have changed; gmrd-supervoxels recomputes them",
             )

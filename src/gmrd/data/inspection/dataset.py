@@ -1,4 +1,4 @@
-"""The checks of a whole data set: what only shows when its cases are compared."""
+"""Checks that compare the cases of a data set."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from gmrd.data.cases import CASE, Case, Layout, case_paths, image_paths, swap_ending
+from gmrd.data.cases import CASE, Case, Layout, case_paths, image_paths, swap_extension
 from gmrd.data.description import DatasetDescription
 from gmrd.data.inspection.case import CaseInspection
 from gmrd.data.inspection.findings import Finding, Portrait
 from gmrd.processes import as_worker
 
 MAX_SPACING_RATIO = 1.5
-"""Voxel sizes of two cases that differ by more are worth a warning."""
+"""A larger ratio of two cases' voxel sizes gives a warning."""
 
 TURNED = 50.0
 """Degrees between two volumes' axes from which a permutation or a flip may bring them nearer."""
 
 OBLIQUE = 25.0
-"""Degrees that are worth a note."""
+"""Degrees from which there is a note."""
 
 
 def inspect_cases(
     data: DatasetDescription, *, min_area: float, n_jobs: int = 1
 ) -> Iterator[Portrait]:
-    """Inspect the cases one by one; those without a label too.
+    """Inspect the cases one by one, including those without a label.
 
     Raises:
         InputError: If there is no image at all.
@@ -46,7 +46,7 @@ def inspect_cases(
 
 
 def count_cases(data: DatasetDescription) -> int:
-    """How many cases there are to inspect."""
+    """The number of cases to inspect."""
     return len(case_paths(data.root, data.layout.images))
 
 
@@ -68,7 +68,7 @@ def compare_cases(data: DatasetDescription, portraits: Sequence[Portrait]) -> li
     """Findings that concern the whole data set."""
     return [
         *_labels_without_image(data.root, data.layout),
-        *_other_endings(data.root, data.layout),
+        *_other_extensions(data.root, data.layout),
         *_twins(portraits),
         *_empty_classes(data.classes, portraits),
         *_unknown_values(data.classes, portraits),
@@ -92,10 +92,10 @@ def _labels_without_image(root: Path, layout: Layout) -> Iterator[Finding]:
                 )
 
 
-def _other_endings(root: Path, layout: Layout) -> Iterator[Finding]:
+def _other_extensions(root: Path, layout: Layout) -> Iterator[Finding]:
     """``image_1.nii`` beside ``image_1.nii.gz``."""
     for pattern in (layout.images, layout.labels):
-        other = swap_ending(pattern or "")
+        other = swap_extension(pattern or "")
         if other != (pattern or ""):
             for case_id, path in case_paths(root, other).items():
                 yield Finding(
@@ -107,7 +107,7 @@ def _other_endings(root: Path, layout: Layout) -> Iterator[Finding]:
 
 
 def _twins(portraits: Sequence[Portrait]) -> Iterator[Finding]:
-    """Cases of the same intensities."""
+    """Cases with identical intensities."""
     first: dict[str, str] = {}
     for portrait in portraits:
         if portrait.digest is None:
@@ -118,7 +118,7 @@ def _twins(portraits: Sequence[Portrait]) -> Iterator[Finding]:
                 "error",
                 portrait.case_id,
                 f"the image is that of case {twin}",
-                "the same volume would be trained on and tested: leave one out with "
+                "the same volume would be used for training and testing: exclude one with "
                 f"data.exclude=[{portrait.case_id}]",
             )
 
@@ -168,7 +168,7 @@ def _odd_orientations(portraits: Sequence[Portrait]) -> Iterator[Finding]:
                 portrait.case_id,
                 f"lies {portrait.orientation}, most cases {usual} (up to {angle:.0f}° between "
                 "their axes)",
-                "support and query would be mirrored or turned against each other: bring all to "
+                "support and query would be mirrored or rotated against each other: bring all to "
                 f"one orientation with preparation.orientation={usual}",
             )
         elif angle > OBLIQUE:
@@ -176,7 +176,7 @@ def _odd_orientations(portraits: Sequence[Portrait]) -> Iterator[Finding]:
                 "note",
                 portrait.case_id,
                 f"its axes lie up to {angle:.0f}° from those of most cases",
-                "no permutation or flip brings them nearer; a network sees the organ turned",
+                "no permutation or flip brings them closer; a network sees the organ rotated",
             )
 
 
@@ -196,12 +196,12 @@ def _odd_spacings(portraits: Sequence[Portrait]) -> Iterator[Finding]:
 
 
 def _changed_files(root: Path, layout: Layout) -> Iterator[Finding]:
-    """Files that are no longer what the manifest says was prepared."""
+    """Files that differ from the manifest."""
     path = root / "manifest.json"
     try:
         records = json.loads(path.read_text())["cases"] if path.is_file() else []
     except (ValueError, KeyError):
-        meaning = "delete it and run gmrd-prepare, which writes it anew"
+        meaning = "delete it and run gmrd-prepare, which writes it again"
         yield Finding("warning", "", f"{path} cannot be read", meaning)
         return
     for record in records:

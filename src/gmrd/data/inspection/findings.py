@@ -1,4 +1,4 @@
-"""What an inspection finds."""
+"""Findings of an inspection."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the owner of the data should know.
+    """A finding about the data.
 
     Attributes:
-        severity: ``error`` stops training or evaluation or makes their figures meaningless;
-            ``warning`` may; a ``note`` is only good to know.
+        severity: ``error`` stops training or evaluation or invalidates their results; ``warning``
+            may do so; ``note`` is for information.
         case_id: The case, or "" for the whole data set.
-        what: What was found.
-        meaning: What it means and what to do.
+        what: The finding.
+        meaning: Its consequence, and what to do.
     """
 
     severity: Severity
@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Portrait:
-    """What an inspection notes of a case.
+    """The properties of an inspected case.
 
     Attributes:
         shape: Voxels (x, y, z).

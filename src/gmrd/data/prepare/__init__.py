@@ -1,1 +1,1 @@
-"""From a challenge's download to the volumes, labels and supervoxels that training reads."""
+"""Preparation: from a challenge's download to volumes, labels and supervoxels for training."""

@@ -1,4 +1,4 @@
-"""The DICOM series of a download that a data set's configuration asks for."""
+"""Finding the DICOM series of a download that a data set's configuration specifies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_series(folder: Path, wanted: Mapping[str, Any] | None = None) -> Scan:
     """The one series of a folder whose tags have the wanted values.
 
     Args:
-        folder: Folder of DICOM files; other files are passed over.
+        folder: Folder of DICOM files; other files are skipped.
         wanted: Attribute keywords and values, such as ``{"SeriesDescription": "T2"}``.
 
     Raises:
@@ -35,8 +35,8 @@ def read_series(folder: Path, wanted: Mapping[str, Any] | None = None) -> Scan:
         )
     if len(series) > 1:
         raise InputError(
-            f"{folder} holds {len(series)} DICOM series{asked}: {listed(series)}. Say which one is "
-            "wanted, such as ++data.preparation.series.SeriesNumber=301"
+            f"{folder} holds {len(series)} DICOM series{asked}: {listed(series)}. Choose one, for "
+            "example with ++data.preparation.series.SeriesNumber=301"
         )
     return stack_series(series[0], str(folder))
 

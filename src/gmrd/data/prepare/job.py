@@ -1,4 +1,4 @@
-"""One case of a download: what its outcome depends on, whether it is done, and doing it."""
+"""Preparing one case of a download, and checking whether it is up to date."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Job:
     supervoxels: Supervoxels
 
     def facts(self) -> dict[str, Any]:
-        """What the outcome depends on; a record with the same facts is up to date."""
+        """Everything the outcome depends on; a case with an equal record is up to date."""
         sources = [p for p in (self.source_image, self.source_label) if p is not None]
         return {
             "gmrd": version("gmrd"),
@@ -49,7 +49,7 @@ class Job:
 
     @property
     def record(self) -> Path:
-        """Where it is noted what was done."""
+        """The file of the case's record."""
         return self.root / RECORDS / f"{self.case_id}.json"
 
     def outputs(self) -> list[Path]:
@@ -58,14 +58,14 @@ class Job:
         return [p for p in paths if p is not None]
 
     def is_done(self) -> bool:
-        """Whether the files are there and were made from the same sources and settings."""
+        """Whether the files exist and were made from the same sources and settings."""
         if not self.record.is_file() or not all(p.is_file() for p in self.outputs()):
             return False
         facts: object = json.loads(self.record.read_text()).get("facts")
         return facts == self.facts()
 
     def run(self) -> str:
-        """Prepare the case; the record is written last, so an interrupted case is redone."""
+        """Prepare the case; the record is written last, so an interrupted case is repeated."""
         self._remove_leftovers()
         raw = read_case(self.source_image, self.source_label, self.settings)
         volume = prepare_volume(self.case_id, raw, self.settings)
@@ -95,25 +95,25 @@ class Job:
         }
 
     def _remove_leftovers(self) -> None:
-        """Temporary files of a run that was killed while it wrote this case."""
+        """Temporary files of a run that was killed while writing this case."""
         for path in (*self.outputs(), self.record):
             for leftover in path.parent.glob(f".part-*-{path.name}"):
                 leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON under a temporary name, then rename it."""
+    """Write JSON atomically."""
     with replacing(path) as temporary:
         temporary.write_text(as_json(content))
 
 
 def as_json(content: object) -> str:
-    """JSON as the records and the manifest have it."""
+    """JSON in the format of the records and the manifest."""
     return json.dumps(content, indent=1)
 
 
 def plain(value: Any) -> Any:
-    """The value as it is after a round through JSON, for comparison with a record."""
+    """The value after a round trip through JSON, for comparison with a record."""
     return json.loads(json.dumps(value))
 
 

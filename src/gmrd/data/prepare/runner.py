@@ -1,4 +1,4 @@
-"""Prepares all cases of a download: in parallel, resumable, and with a record of what was done."""
+"""Preparing all cases of a download: in parallel, resumable, and with a manifest."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def find_jobs(
         n_cases: How many of the first cases to prepare; all by default.
 
     Raises:
-        InputError: If there is no case, or one without its label that is not to be left out.
+        InputError: If there are no cases, or one lacks its label and may not be skipped.
     """
     images = case_paths(source, settings.images)
     if not images:
@@ -84,14 +84,14 @@ def run_jobs(jobs: list[Job], n_jobs: int) -> Iterator[str]:
     """Run jobs in ``n_jobs`` processes; yields the ids of the cases as they are done.
 
     Raises:
-        InputError: The first refusal of a case; cases done before stay done.
+        InputError: The first error of a case; cases finished before are kept.
     """
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     yield from parallel(delayed(as_worker)(os.getpid(), job.run) for job in jobs)
 
 
 def write_manifest(root: Path, name: str, classes: Mapping[int, str], jobs: list[Job]) -> Path:
-    """Gather the cases' records into the manifest of the data set; one that is right stays."""
+    """Write the data set's manifest from the cases' records, unless it is up to date."""
     records = [json.loads(job.record.read_text()) for job in jobs]
     path = root / MANIFEST
     manifest = {

@@ -1,4 +1,4 @@
-"""How a data set is prepared: what to read and which steps to take, from its YAML file."""
+"""How a data set is prepared: input files and steps, from its YAML file."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ Size = Annotated[int, Within(1, 4096)]
 
 @dataclass(frozen=True)
 class Preparation:
-    """Where the download's files lie and the steps to take, in this order.
+    """The download's file patterns and the steps of preparation, in this order.
 
     Lengths and axes are (x, y, z), as in the files.
 
     Attributes:
         images: Path of a case's NIfTI file or DICOM folder below the source, with ``{case}``.
         labels: Path of its NIfTI label or folder of PNG masks; None without ground truth.
-        label_ranges: Class id to the lowest and highest value that stand for it in the labels;
-            empty if the values are the ids.
-        mask_order: Which PNG belongs to which slice: the one of the same ``names``, the one at
-            the same place among the sorted ``files``, or at the same place along the patient
-            (``position``); ``auto`` takes names where they agree and files otherwise.
-        unlabelled: Whether a case without its label is refused or left out; challenges keep some
-            labels to themselves.
-        check_geometry: Refuse labels that lie elsewhere than their image.
-        series: DICOM attributes and the values that the wanted series has, such as
+        label_ranges: Class id to its lowest and highest value in the label files; empty if the
+            values are the ids.
+        mask_order: How PNG masks are matched with slices: by ``names``, by order among the sorted
+            ``files``, or by ``position`` along the patient; ``auto`` uses names if they match,
+            files otherwise.
+        unlabelled: Whether a case without its label is refused or skipped; challenges withhold
+            some labels.
+        check_geometry: Refuse labels that are not in the place of their image.
+        series: DICOM attributes and values of the series to read, such as
             ``{SeriesDescription: T2}``, for folders with several series.
-        orientation: Axis codes to bring the volume to; None leaves it as it is.
-        window: Intensities that become 0 and 255, with clipping (CT); None for none.
-        clip_percentile: Intensities above this percentile become it (MRI); None for none.
-        border: Pixels to cut off each side of a slice.
+        orientation: Axis codes to reorient the volume to; None to keep its orientation.
+        window: Intensities mapped to 0 and 255, with clipping (CT); None for no window.
+        clip_percentile: Intensities above this percentile are clipped to it (MRI); None for no
+            clipping.
+        border: Pixels to crop from each side of a slice.
         spacing: Voxel size to resample to, in millimetres.
-        spacing_factor: Factor on the voxel size, in place of ``spacing``.
+        spacing_factor: Factor on the voxel size, instead of ``spacing``.
         size: Side of the slices, reached by cropping or padding about the centre.
     """
 

@@ -1,4 +1,4 @@
-"""A case of a download, read with its label: NIfTI files, or a DICOM series with PNG masks."""
+"""Reading a case of a download with its label: NIfTI, or a DICOM series with PNG masks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gmrd.io.readers import read_scan
 from gmrd.io.scan import Scan
 
 SUSPICIOUS_ORDER = 0.7
-"""The masks are taken for reversed if that lowers the intensities' deviation below this share."""
+"""Masks count as reversed if reversing lowers the deviation of intensities below this share."""
 
 
 @dataclass(frozen=True)
 class RawCase:
-    """A case as downloaded: the scan, and the class id of every voxel where there is a label."""
+    """A downloaded case: the scan, and the class id of every voxel if it has a label."""
 
     scan: Scan
     label: UInt8[np.ndarray, "z y x"] | None
@@ -80,7 +80,7 @@ def load_mask(path: Path) -> Integer[np.ndarray, "y x"]:
     refuse_no_file(path)
     try:
         pixels = imread(path)
-    except Exception as error:  # PIL raises whatever the damage makes it stumble over
+    except Exception as error:  # PIL raises many types on damaged files
         raise InputError(f"{path} cannot be read as PNG: {error}. Copy it again") from error
     if pixels.ndim == 3:
         pixels = pixels[..., 0]
@@ -88,11 +88,11 @@ def load_mask(path: Path) -> Integer[np.ndarray, "y x"]:
 
 
 def masks_in_order(folder: Path, slices: Sequence[Path], order: MaskOrder) -> list[Path]:
-    """The mask file of every slice of a series, whose files are in order of z.
+    """The mask file of every slice of a series, whose files are in z order.
 
-    Challenges number masks like the DICOM files, whose order need not be that of the slices in
-    the patient: the CHAOS CT series run from head to feet, so their masks do too, while readers
-    sort slices from feet to head.
+    Challenges number masks like the DICOM files, whose order need not be that of the slices: the
+    CHAOS CT series and their masks run from head to feet, whereas readers sort slices from feet to
+    head.
     """
     masks = sorted(folder.glob("*.png"), key=lambda p: numeric_key(p.name))
     if len(masks) != len(slices):
@@ -131,15 +131,15 @@ def class_ids(
 def refuse_reversed(
     path: Path, image: Num[np.ndarray, "z y x"], label: Integer[np.ndarray, "z y x"]
 ) -> None:
-    """Raise if masks taken in the reverse order of slices would fit the image far better.
+    """Raise if the masks would fit the image far better in reverse order.
 
-    An organ is alike throughout, so in the right order the intensities of a class vary least.
+    An organ is fairly homogeneous, so intensities of a class vary least in the correct order.
     """
     chosen, reverse = _spread(image, label), _spread(image, label[::-1])
     if reverse < SUSPICIOUS_ORDER * chosen:
         raise InputError(
-            f"{path}: the masks seem to run against the slices; the intensities of a class deviate "
-            f"by {chosen:.0f} in this order and by {reverse:.0f} in reverse. Set "
+            f"{path}: the masks seem to be in reverse slice order; the intensities of a class "
+            f"deviate by {chosen:.0f} in this order and by {reverse:.0f} in reverse. Set "
             "++data.preparation.mask_order=files or position, whichever is not in use"
         )
 

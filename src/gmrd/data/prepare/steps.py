@@ -1,4 +1,4 @@
-"""The steps of a preparation, each a MONAI transform that carries the affine along."""
+"""The steps of preparation, as MONAI transforms that update the affine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gmrd.errors import InputError
 
 
 def prepare_volume(case_id: str, raw: RawCase, settings: Preparation) -> Volume:
-    """A case after all steps; the image is not z-scored, which reading does."""
+    """A case after all steps; z-scoring is done when it is read."""
     image = _steps(_as_meta(raw.scan.image, raw.scan.affine), settings, is_label=False)
     label = None
     if raw.label is not None:
@@ -60,7 +60,7 @@ def _steps(image: MetaTensor, settings: Preparation, *, is_label: bool) -> MetaT
         if 2 * cut >= min(image.shape[1:3]):
             raise InputError(
                 f"data.preparation.border={cut} leaves nothing of slices of "
-                f"{tuple(image.shape[1:3])}: choose less"
+                f"{tuple(image.shape[1:3])}: lower it"
             )
         inner = [slice(cut, n - cut) for n in image.shape[1:3]]
         image = SpatialCrop(roi_slices=[*inner, slice(None)])(image)
@@ -83,8 +83,8 @@ def _intensity(image: MetaTensor, settings: Preparation) -> MetaTensor:
 def _crop_or_pad(image: MetaTensor, size: int, *, fill: float) -> MetaTensor:
     """Square slices about pixel n // 2 of each axis, as in the published preprocessing.
 
-    Padding all sides first makes that the centre whether there is too much or too little, which
-    MONAI's ResizeWithPadOrCrop does not where an odd number of pixels is missing.
+    Padding all sides first gives this centre for both cropping and padding, unlike MONAI's
+    ResizeWithPadOrCrop if an odd number of pixels is missing.
     """
     padded = BorderPad(spatial_border=(size // 2, size // 2, 0), value=fill)(image)
     return CenterSpatialCrop(roi_size=(size, size, -1))(padded)

@@ -1,4 +1,4 @@
-"""Lightning callbacks: what happens beside training, and survives its interruption."""
+"""Lightning callbacks: checkpoints, preemption, pictures, progress and throughput."""
 
 from gmrd.training.callbacks.checkpoints import AtomicCheckpointIO, SaveLast
 from gmrd.training.callbacks.episode_pictures import EpisodePictures

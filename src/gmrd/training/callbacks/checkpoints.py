@@ -1,4 +1,4 @@
-"""Checkpoints that a kill while writing cannot spoil, and the one at the end of a training."""
+"""Atomic checkpoint files, and a checkpoint at the end of training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from gmrd.io.atomic import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames, so that a killed writer leaves the old checkpoint.
+    """Writes a temporary file and renames it, so that a killed writer keeps the old checkpoint.
 
-    Lightning's own writer goes through the system's temporary folder; where that is another file
-    system, its last act is a copy, which a kill can cut short. Reading takes tensors and plain
-    data alone.
+    Lightning's own writer uses the system's temporary folder; if that is on another file system, it
+    ends with a copy, which can be interrupted. Reading only accepts tensors and plain data.
     """
 
     def save_checkpoint(
@@ -29,14 +28,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read a checkpoint, never anything that it would execute."""
+        """Read a checkpoint without executing anything in it."""
         return super().load_checkpoint(path, map_location, weights_only=True)
 
 
 class SaveLast(Callback):
-    """Saves ``last.ckpt`` when training ends: the periodic checkpoints leave out the last steps.
+    """Saves ``last.ckpt`` when training ends, since periodic checkpoints miss the last steps.
 
-    Before callbacks that then exchange the weights, such as an average's.
+    It runs before callbacks that then replace the weights, such as weight averaging.
 
     Args:
         dirpath: the folder of ``last.ckpt``.

@@ -1,4 +1,4 @@
-"""What the network makes of one validation episode, drawn while it learns."""
+"""Pictures of the network's output for a validation episode during training."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class EpisodePictures(Callback):
     Three pictures, as PNG under ``dirpath`` and to every logger that takes images:
     ``episode`` (support and query with true and predicted masks), ``affinity`` (the foreground
     affinity maps that vary most over the query, then those of the mean and the boundary
-    descriptor) and ``descriptors`` (cosines of all descriptors with each other: blocks that
-    differ show foreground and background apart).
+    descriptor) and ``descriptors`` (cosine similarities between all descriptors: distinct blocks
+    show that foreground and background are separated).
 
     The episode is the data module's first validation episode (without validation, the first
     training episode): pseudo-labels of training volumes.
@@ -52,7 +52,7 @@ class EpisodePictures(Callback):
         batch: Episode,
         batch_idx: int,
     ) -> None:
-        """Draw when it is time; random numbers of the training are left as they were."""
+        """Draw at the set interval, without changing the training's random state."""
         step = trainer.global_step
         if step % self.every_n_steps or step == self._drawn_at:
             return
@@ -121,7 +121,7 @@ def affinity_figure(maps: Array, n_maps: int) -> Figure:
 
 
 def descriptor_figure(descriptors: Descriptors) -> Figure:
-    """Cosines of foreground, then background descriptors, with each other."""
+    """Cosine similarities between all descriptors, foreground first."""
     rows = torch.cat([descriptors.foreground[0], descriptors.background[0]]).float()
     unit = torch.nn.functional.normalize(rows, dim=1)
     figure = Figure(figsize=(5, 4.2), layout="constrained")

@@ -1,4 +1,4 @@
-"""What a training does when its scheduler wants the machine back."""
+"""Saving a checkpoint when the scheduler ends a training."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 TERMINATED = 128 + signal.SIGTERM
-"""The status of a command that SIGTERM ended, as shells and schedulers know it."""
+"""The conventional exit status of a command ended by SIGTERM."""
 
 
 class Preemption(Checkpoint):
     """On SIGTERM or Ctrl-C, saves ``last.ckpt`` at the end of the running step and ends.
 
-    Schedulers send SIGTERM some time before they kill a job; a second Ctrl-C does not wait. The
-    same command with ``ckpt_path=auto`` then goes on where this one stopped.
+    Schedulers send SIGTERM some time before they kill a job; a second Ctrl-C ends at once. The
+    same command with ``ckpt_path=auto`` then continues where this one stopped.
 
-    Lightning's own handler talks to the other processes from within the handler, whatever they
-    are exchanging at that moment. Here the signal is only noted, and at the end of every step the
-    processes agree whether one of them was signalled, so that all stop after the same one. As a
-    ``Checkpoint`` it comes after all callbacks that change what is saved.
+    Lightning's own handler communicates with the other processes from within the handler, even in
+    the middle of another exchange. Here the handler only sets a flag; at the end of every step the
+    processes agree whether one of them was signalled, so that all stop after the same step. As a
+    ``Checkpoint``, it runs after all callbacks that change what is saved.
 
     Args:
         dirpath: the folder of ``last.ckpt``.
@@ -51,15 +51,15 @@ class Preemption(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save and end the training in all processes if one was signalled and the step is whole.
+        """Save and end the training in all processes if one was signalled and the step is complete.
 
-        No checkpoint holds gradients that are being accumulated, and the batch norms have already
-        seen their episodes.
+        Gradients in the middle of accumulation cannot be saved, while the batch norms' statistics
+        already include their episodes.
 
         Raises:
             KeyboardInterrupt: after Ctrl-C.
-            SystemExit: with status 143 in the first process; a status of the others would have
-                Lightning kill the first.
+            SystemExit: with status 143 in the first process; a non-zero status of another process
+                would make Lightning kill the first.
         """
         step_is_whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if step_is_whole and trainer.strategy.reduce_boolean_decision(
@@ -74,18 +74,18 @@ class Preemption(Checkpoint):
             raise SystemExit(TERMINATED if trainer.is_global_zero else 0)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The training is saved: a signal ends what follows at once."""
+        """Let signals end the process at once, since the training is saved."""
         self._listen(signal.SIG_DFL, self._interrupt)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Nothing is left that a signal could have saved."""
+        """Restore the signal handlers, since nothing is left to save."""
         self._listen(signal.SIG_DFL, self._interrupt)
 
     def _listen(self, terminated: Any, interrupted: Any) -> None:
         if threading.current_thread() is threading.main_thread():
-            # Lightning puts back what was before it.
+            # Lightning restores its predecessors' handlers.
             signal.signal(signal.SIGTERM, terminated)
             if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as nohup leaves it
                 signal.signal(signal.SIGINT, interrupted)

@@ -1,4 +1,4 @@
-"""The bar that shows how far training is."""
+"""The progress bar of training."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pytorch_lightning.callbacks import RichProgressBar
 
 
 class TrainingProgress(RichProgressBar):
-    """Lightning's bar, counting steps to ``max_steps`` in place of the batches of an epoch.
+    """Lightning's progress bar, counting steps to ``max_steps`` instead of batches of an epoch.
 
-    Trainings here end after a number of steps; an epoch is merely a thousand episodes.
+    Training ends after a number of steps; an epoch is merely a thousand episodes.
     """
 
     @property
     def total_train_batches(self) -> int | float:
-        """Steps of the whole training."""
+        """The total number of steps."""
         n_steps = self.trainer.estimated_stepping_batches
         return ceil(n_steps) if isfinite(n_steps) else n_steps
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the bar; a further epoch goes on with it."""
+        """Start the bar; later epochs continue it."""
         if self.train_progress_bar_id is None:
             super().on_train_epoch_start(trainer, pl_module)
 

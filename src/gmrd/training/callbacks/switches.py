@@ -1,4 +1,4 @@
-"""Callbacks that the Trainer's own switches turn off."""
+"""Disabling callbacks by the Trainer's own switches."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gmrd.training.callbacks.checkpoints import SaveLast
 
 
 def switched_on(callbacks: Iterable[Callback], trainer: DictConfig) -> list[Callback]:
-    """The callbacks without those that the trainer's settings turn off.
+    """The callbacks except those that the trainer's settings disable.
 
-    Lightning refuses a progress bar beside ``enable_progress_bar=false`` and a checkpoint callback
-    beside ``enable_checkpointing=false``, although it is the setting that the user has just given.
-    ``fast_dev_run`` writes no checkpoints either.
+    Lightning raises an error for a progress bar with ``enable_progress_bar=false`` and for a
+    checkpoint callback with ``enable_checkpointing=false``, although the user has just set that.
+    ``fast_dev_run`` writes no checkpoints, either.
     """
     saves = trainer.enable_checkpointing and not trainer.fast_dev_run
     off = (

@@ -1,4 +1,4 @@
-"""How fast training is, and what it waits for."""
+"""The throughput of training, and its waiting time for data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gmrd.types import Episode
 
 
 class Throughput(Callback):
-    """Logs episodes a second, the share of time spent waiting for data, and peak GPU memory.
+    """Logs episodes per second, the share of time spent waiting for data, and peak GPU memory.
 
-    Each figure covers the steps since the last one (``trainer.log_every_n_steps``) and all
+    Each value covers the steps since the last one (``trainer.log_every_n_steps``) and all
     processes. Logged as ``throughput/...``.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks."""
+        """Start the timers."""
         self._restart()
 
     def _restart(self) -> None:
@@ -29,7 +29,7 @@ class Throughput(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Episode, batch_idx: int
     ) -> None:
-        """What passed since the last batch ended is the wait for this one."""
+        """Count the time since the last batch ended as waiting for this one."""
         self._waited += time.perf_counter() - self._batch_end
 
     def on_train_batch_end(
@@ -40,7 +40,7 @@ class Throughput(Callback):
         batch: Episode,
         batch_idx: int,
     ) -> None:
-        """Count the batch; log once in a while."""
+        """Count the batch, and log at the set interval."""
         self._batch_end = time.perf_counter()
         self._n_episodes += batch.query_masks.shape[0] * trainer.world_size
         accumulating = (batch_idx + 1) % trainer.accumulate_grad_batches != 0

@@ -1,4 +1,4 @@
-# gmrd: everything that a person does with the project. `make help` lists it.
+# gmrd: common tasks; `make help` lists them.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 10
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# One stamp: the environment is made again when the package's description or the C++ changes.
+# The stamp renews the environment when the package's metadata or the C++ changes.
 $(VENV)/.installed: pyproject.toml $(wildcard csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -21,10 +21,10 @@ $(VENV)/.installed: pyproject.toml $(wildcard csrc/*)
 
 install: $(VENV)/.installed ## Set up .venv with the package and its tools
 
-demo: install ## Train and score on a phantom data set, from nothing, on a CPU (about 5 minutes)
+demo: install ## Train and score on a phantom data set from scratch, on a CPU (about 5 minutes)
 	$(BIN)/gmrd-demo out=$(DEMO)
 
-test: install check ## Lint, types and the whole test suite, with its coverage
+test: install check ## Lint, types and the whole test suite, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --cov
 
 check: install ## Lint, format and types only
@@ -32,11 +32,11 @@ check: install ## Lint, format and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: install ## Rewrite the code in the project's format
+format: install ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## Time and memory beside straightforward references (minutes)
+bench: install ## Time and memory against straightforward references (minutes)
 	$(BIN)/python bench/supervoxels.py
 	$(BIN)/python bench/network.py
 	$(BIN)/python bench/data.py
@@ -44,10 +44,10 @@ bench: install ## Time and memory beside straightforward references (minutes)
 sweep: install ## Create a Weights & Biases sweep; then run `wandb agent ID` on each machine
 	$(BIN)/wandb sweep --project gmrd conf/sweeps/wandb.yaml
 
-dashboard: install ## Make a Weights & Biases workspace of all runs: make dashboard ENTITY=me
+dashboard: install ## Create a Weights & Biases workspace of all runs: make dashboard ENTITY=me
 	$(BIN)/gmrd-dashboard entity=$(ENTITY)
 
-docs: install ## Build the documentation site, with the notebooks run, into build/site
+docs: install ## Run the notebooks and build the documentation site in build/site
 	$(BIN)/python -m gmrd.cli.reference docs/commands.md docs/experiment-files.md
 	MPLBACKEND= $(BIN)/python .ci/site/notebooks.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --config-file .ci/mkdocs.yml
@@ -60,18 +60,18 @@ pictures: install ## Draw the pictures of the documentation from phantoms (needs
 licences: install ## List the licence of every installed package
 	$(BIN)/python -m piplicenses --from=mixed --order=license
 
-audit: install ## Look for known weaknesses of the locked packages (needs a network)
+audit: install ## Check the locked packages for known vulnerabilities (needs a network)
 	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --requirement .ci/constraints.txt
 
-lock: install ## Write the installed versions, which LOCKED=1 installs again
+lock: install ## Lock the installed versions, for use with LOCKED=1
 	$(BIN)/python -m pip freeze --exclude-editable > .ci/constraints.txt
 
-versions: ## Test the lowest and newest dependencies, absent extras and Pythons, with nox
+versions: ## Test with the lowest and newest dependencies, without extras, and other Pythons (nox)
 	$(PYTHON) -m venv build/nox
 	build/nox/bin/python -m pip install --quiet nox
 	build/nox/bin/python -m nox --noxfile .ci/noxfile.py
 
-release-check: docs wheel ## Version, change log, site, wheel, and a clean installation of the wheel
+release-check: docs wheel ## Check version, change log, site, and a clean installation of the wheel
 	$(BIN)/python -m pytest -q tests/test_docs.py
 	rm -rf build/clean && $(PYTHON) -m venv build/clean
 	build/clean/bin/python -m pip install --quiet wheelhouse/*.whl
@@ -90,9 +90,9 @@ wheel: ## Build the source archive (dist/) and a manylinux wheel (wheelhouse/)
 sanitize: install ## Fuzz the C++ under the address and undefined-behaviour sanitizers
 	PYTHON=$(BIN)/python PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh
 
-fuzz: install ## Feed the readers of strangers' files with changed ones, FUZZ_SECONDS each (10)
+fuzz: install ## Fuzz the readers of untrusted files, FUZZ_SECONDS each (10)
 	-$(BIN)/python -m pip install --quiet --retries 0 --timeout 9 'atheris>=3'
 	PYTHONPATH=tests $(BIN)/python tests/fuzz_readers.py --seconds $(FUZZ_SECONDS)
 
-clean: ## Remove the environment and everything built
+clean: ## Remove the environment and all build products
 	rm -rf $(VENV) build dist wheelhouse .pytest_cache .mypy_cache .ruff_cache

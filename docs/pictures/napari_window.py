@@ -19,7 +19,7 @@ WINDOW = (1240, 760)
 
 
 def main() -> None:
-    """Make a project, open it, mend a draft, and save the picture."""
+    """Make a project, open it, correct a draft, and save the picture."""
     with tempfile.TemporaryDirectory() as place:
         folder = project(Path(place))
         viewer = napari.Viewer(show=True)

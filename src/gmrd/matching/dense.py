@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,30 @@ class Annotated:
     grid: TokenGrid
     shares: Float32[Tensor, "z h w k"]
 
+    def only(self, organ: int) -> Annotated:
+        """The cells that hold an organ, with its shares alone."""
+        own = self.shares[..., organ : organ + 1]
+        return Annotated(replace(self.grid, body=self.grid.body & (own[..., 0] > 0)), own)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for every label of a query's cells: sums of the weights of what they match.
+
+    Attributes:
+        organs: for each organ.
+        background: for none of them.
+    """
+
+    organs: Float32[Tensor, "z h w k"]
+    background: Float32[Tensor, "z h w"]
+
+    @property
+    def probability(self) -> Float32[Tensor, "z h w k"]:
+        """Of each organ; 0 where nothing is matched."""
+        total = self.organs.sum(dim=-1) + self.background
+        return self.organs / total.clamp(min=1e-30)[..., None]
+
 
 def shares(labels: Float32[Tensor, "z k y x"], cells: int) -> Float32[Tensor, "z h w k"]:
     """Which share of a cell of ``cells`` × ``cells`` pixels each organ takes."""
@@ -44,8 +68,8 @@ def carry_labels(
     supports: Sequence[tuple[Annotated, Float32[Tensor, "z h w 3"]]],
     deviations: tuple[float, float],
     temperature: float = TEMPERATURE,
-) -> Float32[Tensor, "z h w k"]:
-    """Expected labels of the query's cells; 0 where nothing is matched.
+) -> Evidence:
+    """The evidence for every label in the query's cells.
 
     The positions of all supports compete for a query position, so the support that resembles
     it most counts most.
@@ -64,7 +88,7 @@ def carry_labels(
         for z in torch.nonzero(where.flatten(1).any(dim=1))[:, 0].tolist():
             chosen = where[z]
             sums[z][chosen] += matcher(query.tokens[z][chosen], expected[z][chosen])
-    return sums[..., :-1] / sums[..., -1:].clamp(min=1e-30)
+    return Evidence(sums[..., :-1], sums[..., -1])
 
 
 class _Matcher:
@@ -85,13 +109,14 @@ class _Matcher:
             grid.tokens[inside], self.positions - self.centre, self.deviations,
             query=False, temperature=temperature,
         )  # fmt: skip
-        ones = torch.ones(len(self.keys), 1)
-        self.values = torch.cat([annotated.shares[inside], ones], dim=1)
+        organs = annotated.shares[inside]
+        none = (1 - organs.sum(dim=1, keepdim=True)).clamp(min=0)
+        self.values = torch.cat([organs, none], dim=1)
 
     def __call__(
         self, tokens: Float32[Tensor, "n c"], expected: Float32[Tensor, "n 3"]
     ) -> Float32[Tensor, "n k1"]:
-        """Sums of the labels' weights, and of all weights, for query positions of a slice."""
+        """Sums of the weights for each label, none of them last, for positions of a slice."""
         found = torch.zeros(len(tokens), self.values.shape[1])
         tiles = (expected[:, 1:] / (TILE * self.deviations[1:])).floor()
         _, tile_of = torch.unique(tiles, dim=0, return_inverse=True)

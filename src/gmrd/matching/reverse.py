@@ -38,7 +38,7 @@ def reverse_dice(
     expected = inverse(alignment, query, support.grid)
     back = carry_labels(
         support.grid, support.grid.body, [(Annotated(query, found), expected)], deviations
-    )
+    ).probability
     scores = []
     for organ in range(found.shape[-1]):
         here, there = support.shares[..., organ], back[..., organ]

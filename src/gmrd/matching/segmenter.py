@@ -14,13 +14,13 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from gmrd.matching.alignment import Alignment, align, likeness, realign
-from gmrd.matching.dense import Annotated, carry_labels, shares
+from gmrd.matching.dense import Annotated, Evidence, carry_labels, shares
 from gmrd.matching.edges import follow_edges
 from gmrd.matching.intensities import on_scale_of
 from gmrd.matching.labels import count_pieces
 from gmrd.matching.regions import ACTIVE, Regions
 from gmrd.matching.scan import Progress, WorkingScan, silent
-from gmrd.matching.shape import Shapes, fitted_shapes
+from gmrd.matching.shape import Fits, Shapes, fit_organs, fitted_shapes
 from gmrd.matching.tokens import TokenGrid
 from gmrd.nn.lite import STRIDE
 
@@ -169,7 +169,8 @@ def match(
     """Find on a query's working slices what is annotated in the supports.
 
     Coarse, then fine where the coarse look found anything: every position of the query is
-    matched with all annotated slices near its place in the aligned supports.
+    matched with all annotated slices near its place in the aligned supports. Then each organ is
+    laid over what was found of it, and what lies near its own place there is matched with it.
     """
     query, coarse = placed.scan, placed.coarse
     deviations = (ACROSS_MM, IN_PLANE_PX * query.spacing[1])
@@ -177,57 +178,83 @@ def match(
     first = carry_labels(
         coarse, coarse.body, [(s.coarse, a.of(coarse)) for s, a in paired], deviations
     )
-    raw = _closer(first, placed, paired, deviations, progress)
-    return Matched(_refined(raw, query, paired, progress), raw.numpy())
+    where = _found(first.probability)
+    if not where.any():
+        nothing = np.zeros((query.ranks.shape[0], first.organs.shape[-1], *query.ranks.shape[1:]))
+        return Matched(nothing.astype(np.float32), nothing.astype(np.float32))
+    look = _CloserLook(where, placed, paired, deviations, progress)
+    found = look.on_pixels(look.evidence)
+    progress("Refining", 0, 4)
+    smallest = min(support.smallest_ml for support in supports)
+    active = (found > ACTIVE).any(dim=1).numpy()
+    regions = Regions(query.ranks, active, query.spacing, smallest)
+    progress("Refining", 1, 4)
+    raw = look.on_pixels(look.at_own_places(fit_organs(*_seen(found, query, regions, paired))))
+    progress("Refining", 2, 4)
+    shapes = fitted_shapes(*_seen(raw, query, regions, paired))
+    progress("Refining", 3, 4)
+    mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
+    refined = regions.vote(_smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query))
+    progress("Refining", 4, 4)
+    return Matched(refined, raw.numpy())
 
 
-def _closer(
-    coarse: Float32[Tensor, "z h w k"],
-    placed: Placed,
-    supports: Sequence[tuple[MatchingSupport, Alignment]],
-    deviations: tuple[float, float],
-    progress: Progress,
-) -> Float32[Tensor, "z k y x"]:
-    """A second look on cells of half the size, where the first found anything."""
-    shape = placed.scan.ranks.shape
-    where = _found(coarse)
-    slices = torch.nonzero(where.flatten(1).any(dim=1))[:, 0]
-    probability = torch.zeros(shape[0], coarse.shape[-1], *shape[1:])
-    if len(slices):
-        grid = placed.on_scale.fine(supports[0][0].encoder, slices, progress)
-        found = carry_labels(
-            grid,
-            where[slices] & grid.body,
-            [(s.fine, a.of(grid, slices.tolist())) for s, a in supports],
-            deviations,
-        )
-        probability[slices] = enlarged(found, shape[1:])
-    return probability
+class _CloserLook:
+    """A second look on cells of half the size, where the first found anything.
+
+    Attributes:
+        evidence: with every organ expected where the alignments say.
+    """
+
+    def __init__(
+        self,
+        where: Bool[Tensor, "z h w"],
+        placed: Placed,
+        paired: Sequence[tuple[MatchingSupport, Alignment]],
+        deviations: tuple[float, float],
+        progress: Progress,
+    ) -> None:
+        self.shape = placed.scan.ranks.shape
+        self.slices = torch.nonzero(where.flatten(1).any(dim=1))[:, 0]
+        self.grid = placed.on_scale.fine(paired[0][0].encoder, self.slices, progress)
+        self.where = where[self.slices] & self.grid.body
+        self.deviations = deviations
+        self.shown = [(s.fine, a.of(self.grid, self.slices.tolist())) for s, a in paired]
+        self.evidence = carry_labels(self.grid, self.where, self.shown, deviations)
+
+    def at_own_places(self, fits: Fits) -> Evidence:
+        """With every organ expected where it was laid itself; the background as it was."""
+        organs = self.evidence.organs.clone()
+        for organ in range(organs.shape[-1]):
+            of_supports = [of_support[organ] for of_support in fits]
+            if any(of_supports):
+                shown = [
+                    (annotated.only(organ), fit.places(expected) if fit else expected)
+                    for (annotated, expected), fit in zip(self.shown, of_supports, strict=True)
+                ]
+                own = carry_labels(self.grid, self.where, shown, self.deviations)
+                organs[..., organ] = own.organs[..., 0]
+        return replace(self.evidence, organs=organs)
+
+    def on_pixels(self, evidence: Evidence) -> Float32[Tensor, "z k y x"]:
+        """Probabilities of every slice, 0 where nothing was looked at."""
+        probability = torch.zeros(self.shape[0], evidence.organs.shape[-1], *self.shape[1:])
+        probability[self.slices] = enlarged(evidence.probability, self.shape[1:])
+        return probability
 
 
-def _refined(
+def _seen(
     probability: Float32[Tensor, "z k y x"],
     query: WorkingScan,
-    supports: Sequence[tuple[MatchingSupport, Alignment]],
-    progress: Progress,
-) -> Float32[np.ndarray, "z k y x"]:
-    """Probabilities that follow the query's regions and edges and the shapes of its organs."""
-    progress("Refining", 0, 3)
-    active = (probability > ACTIVE).any(dim=1).numpy()
-    smallest = min(support.smallest_ml for support, _ in supports)
-    regions = Regions(query.ranks, active, query.spacing, smallest)
-    progress("Refining", 1, 3)
-    shapes = fitted_shapes(
-        torch.from_numpy(regions.vote(_smooth(probability, query))),
-        query.heights,
-        query.spacing[1],
-        [(support.shapes, alignment) for support, alignment in supports],
-    )
-    progress("Refining", 2, 3)
-    mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
-    refined = regions.vote(_smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query))
-    progress("Refining", 3, 3)
-    return refined
+    regions: Regions,
+    paired: Sequence[tuple[MatchingSupport, Alignment]],
+) -> tuple[
+    Float32[Tensor, "z k y x"], Float32[Tensor, " z"], float, list[tuple[Shapes, Alignment]]
+]:
+    """What organs are laid over: what was found as the regions see it."""
+    voted = torch.from_numpy(regions.vote(_smooth(probability, query)))
+    shapes = [(support.shapes, alignment) for support, alignment in paired]
+    return voted, query.heights, query.spacing[1], shapes
 
 
 def _smooth(

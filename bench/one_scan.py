@@ -43,6 +43,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
 from scipy.special import ndtr
+from torch import nn
 
 import gmrd
 from gmrd.data.protocol import fold_cases, slices_of, support_slices
@@ -50,11 +51,21 @@ from gmrd.evaluation.metrics import overlap_scores
 from gmrd.io.readers import read_label, read_scan
 from gmrd.io.scan import Scan
 from gmrd.matching import regions
-from gmrd.matching.alignment import transformed
-from gmrd.matching.dense import Annotated, carry_labels
+from gmrd.matching.alignment import Alignment, transformed
+from gmrd.matching.dense import Annotated, Evidence, carry_labels
 from gmrd.matching.edges import follow_edges
 from gmrd.matching.labels import THRESHOLD
-from gmrd.matching.segmenter import ACROSS_MM, FOUND, IN_PLANE_PX, enlarged
+from gmrd.matching.scan import WorkingScan
+from gmrd.matching.segmenter import (
+    ACROSS_MM,
+    FOUND,
+    IN_PLANE_PX,
+    SHAPE_WEIGHT,
+    MatchingSupport,
+    enlarged,
+)
+from gmrd.matching.shape import Shapes, fit_organs, fitted_shapes
+from gmrd.matching.tokens import TokenGrid
 from gmrd.weights import packaged
 
 ORGANS = {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"}
@@ -67,9 +78,12 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "scale": {"gmrd.matching.segmenter.on_scale_of": lambda support, query, *_: query.ranks},
     "field": {"gmrd.matching.alignment.FIELD_ROUNDS": ()},
     "second_look": {
-        "gmrd.matching.segmenter._closer": lambda coarse, placed, *_: enlarged(
-            coarse, placed.scan.ranks.shape[1:]
-        )
+        "gmrd.matching.scan.WorkingScan.fine": lambda scan, *args: blown_up(scan, *args)
+    },
+    "own_places": {
+        "gmrd.matching.segmenter.fit_organs": lambda probability, _, __, supports: [
+            [None] * probability.shape[1] for _ in supports
+        ]
     },
     "edges": {"gmrd.matching.segmenter.follow_edges": lambda probability, _: probability},
     "regions": {"gmrd.matching.regions.WEIGHT": 0.0},
@@ -88,6 +102,16 @@ def greatest(mask: np.ndarray) -> list[np.ndarray]:
     """The largest piece alone."""
     pieces, n_pieces = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     return [pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()] if n_pieces else []
+
+
+def blown_up(scan: WorkingScan, encoder: nn.Module, slices: torch.Tensor, *_: object) -> TokenGrid:
+    """The coarse tokens on fine cells."""
+    coarse = scan.coarse(encoder).at(slices)
+
+    def twice(values: torch.Tensor) -> torch.Tensor:
+        return values.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+
+    return TokenGrid(twice(coarse.tokens), twice(coarse.body), coarse.heights, coarse.cell / 2)
 
 
 @dataclass(frozen=True)
@@ -142,9 +166,10 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             heights = support.scan.heights[annotated]
             slices = torch.from_numpy(slices_of(true))
             # From a slice's place in the extent to a height, through 1/6, 1/2 and 5/6.
-            part = (torch.arange(len(slices)) + 0.5) / len(slices)
             slope = (heights[2] - heights[0]) / (4 / 6)
-            expected_height = heights[1] + slope * (part - 0.5)
+            alignment = at_heights(
+                placed.alignments[0], placed.scan.heights[slices], float(heights[1]), float(slope)
+            )
             looks = []
             for cells, grid in (
                 (support.coarse, placed.coarse.at(slices)),
@@ -152,17 +177,37 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             ):
                 kept = torch.stack([(cells.grid.heights - h).abs().argmin() for h in heights])
                 shown = Annotated(cells.grid.at(kept), cells.shares[kept][..., organ : organ + 1])
-                expected = placed.alignments[0].of(grid, slices.tolist()).clone()
-                expected[..., 0] = expected_height[:, None, None]
-                carried = carry_labels(grid, grid.body, [(shown, expected)], deviations)
-                looks.append(enlarged(carried, placed.scan.ranks.shape[1:]))
-            probability = torch.zeros(len(true), 1, *true.shape[1:])
-            probability[slices] = torch.where(looks[0] > FOUND, looks[1], 0.0)
-            followed = follow_edges(probability, torch.from_numpy(placed.scan.ranks)).numpy()
-            decided = regions.Regions(
-                placed.scan.ranks, (followed > regions.ACTIVE)[:, 0], placed.scan.spacing,
-                support.smallest_ml,
-            ).vote(followed)  # fmt: skip
+                expected = alignment.of(grid, slices.tolist())
+                looks.append(carry_labels(grid, grid.body, [(shown, expected)], deviations))
+            coarse = enlarged(looks[0].probability, true.shape[1:])
+
+            def on_pixels(
+                evidence: Evidence, slices: torch.Tensor = slices, coarse: torch.Tensor = coarse,
+                shape: tuple[int, ...] = true.shape,
+            ) -> torch.Tensor:  # fmt: skip
+                probability = torch.zeros(shape[0], 1, *shape[1:])
+                fine = enlarged(evidence.probability, shape[1:])
+                probability[slices] = torch.where(coarse > FOUND, fine, 0.0)
+                return probability
+
+            probability = on_pixels(looks[1])
+            by_region = regions.Regions(
+                placed.scan.ranks, (probability > regions.ACTIVE)[:, 0].numpy(),
+                placed.scan.spacing, support.smallest_ml,
+            )  # fmt: skip
+            three = Shapes(between(support, organ, annotated, float(slope)), support.scan.spacing)
+            laid = [(three, alignment)]
+            where = placed.scan.heights, placed.scan.spacing[1], laid
+            ((fit,),) = fit_organs(torch.from_numpy(by_region.vote(probability.numpy())), *where)
+            if fit is not None:
+                places = fit.places(expected)
+                places[..., 0] = expected[..., 0]
+                own = carry_labels(grid, grid.body, [(shown.only(0), places)], deviations)
+                probability = on_pixels(replace(looks[1], organs=own.organs))
+            shapes = fitted_shapes(torch.from_numpy(by_region.vote(probability.numpy())), *where)
+            mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
+            followed = follow_edges(mixed, torch.from_numpy(placed.scan.ranks)).numpy()
+            decided = by_region.vote(followed)
             mask = query.grid.scan(np.ascontiguousarray(decided[:, 0])) > THRESHOLD
             inside = np.zeros(len(mask), dtype=bool)
             inside[slices_of(truth == value)] = True
@@ -170,6 +215,42 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
         return masks, NO_ESTIMATES
 
     return found
+
+
+def at_heights(
+    alignment: Alignment, heights: torch.Tensor, middle: float, extent: float
+) -> Alignment:
+    """The alignment with an organ's slices laid along its extent in the support.
+
+    Args:
+        alignment: its rows within a slice are kept.
+        heights: of the query's slices with the organ, in mm.
+        middle: height of the organ's middle in the support, in mm.
+        extent: of the organ in the support, in mm; negative where it runs the other way.
+    """
+    step = float(heights[1] - heights[0]) if len(heights) > 1 else 1.0
+    scale = extent / (len(heights) * step)
+    offset = middle - scale * float(heights[0] + heights[-1]) / 2
+    matrix = torch.cat([torch.tensor([[scale, 0.0, 0.0, offset]]), alignment.matrix[1:]])
+    field = alignment.field.clone()
+    field[..., 0] = 0
+    return replace(alignment, matrix=matrix, field=field)
+
+
+def between(
+    support: MatchingSupport, organ: int, annotated: np.ndarray, extent: float
+) -> torch.Tensor:
+    """An organ's masks on all slices from three of them: blended between, kept up to its ends."""
+    heights = support.scan.heights.numpy()
+    shown = heights[annotated]
+    given = support.masks[annotated, organ]
+    ends = sorted((shown[0] - extent / 6, shown[-1] + extent / 6))
+    masks = np.zeros((len(heights), 1, *given.shape[1:]), np.float32)
+    for z in np.flatnonzero((heights >= ends[0]) & (heights <= ends[1])):
+        place = np.interp(heights[z], shown, np.arange(3))
+        low = min(int(place), 1)
+        masks[z, 0] = (1 - place + low) * given[low] + (place - low) * given[low + 1]
+    return torch.from_numpy(masks)
 
 
 def transfer(root: Path, supports: Sequence[str]) -> Found:

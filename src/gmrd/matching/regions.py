@@ -16,7 +16,7 @@ from gmrd.supervoxels.felzenszwalb import felzenszwalb
 
 SHARES = (0.01, 0.03, 0.1, 0.3)
 """Smallest supervoxel of each level, as a share of the smallest annotated organ."""
-WEIGHT = 0.5
+WEIGHT = 0.3
 """Of the mean over a voxel's regions, against the voxel's own probability."""
 ACTIVE = 0.02
 """Supervoxels are computed only where some organ is more probable than this."""

@@ -29,8 +29,8 @@ def test_a_leak_over_a_thin_line_loses_its_ground() -> None:
     voted = Regions(ranks, leaky.any(axis=1), SPACING, organ_ml=8.0).vote(leaky)
     lead = voted[:, 0] - voted[:, 1]
     strip = (slice(1, 5), slice(10, 30), slice(32, 36))
-    assert (lead[strip] < 0.65).all()
-    assert (lead[first] > 0.7).all()
+    assert (lead[strip] < 0.75).all()
+    assert (lead[first] > 0.8).all()
 
 
 @given(st.integers(0, 100))

@@ -58,8 +58,10 @@ from gmrd.matching.labels import THRESHOLD
 from gmrd.matching.scan import WorkingScan
 from gmrd.matching.segmenter import (
     ACROSS_MM,
+    FITTED_REGION_WEIGHT,
     FOUND,
     IN_PLANE_PX,
+    REGION_WEIGHT,
     SHAPE_WEIGHT,
     MatchingSupport,
     enlarged,
@@ -86,7 +88,9 @@ ABLATIONS: dict[str, dict[str, object]] = {
         ]
     },
     "edges": {"gmrd.matching.segmenter.follow_edges": lambda probability, _: probability},
-    "regions": {"gmrd.matching.regions.WEIGHT": 0.0},
+    "regions": {
+        "gmrd.matching.regions.Regions.vote": lambda regions, probability, weight: probability
+    },
     "shapes": {"gmrd.matching.segmenter.SHAPE_WEIGHT": 0.0},
     "way_back": {"gmrd.predict.by_matching.evident_pieces": lambda mask, p: greatest(mask)},
 }
@@ -198,16 +202,20 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             three = Shapes(between(support, organ, annotated, float(slope)), support.scan.spacing)
             laid = [(three, alignment)]
             where = placed.scan.heights, placed.scan.spacing[1], laid
-            ((fit,),) = fit_organs(torch.from_numpy(by_region.vote(probability.numpy())), *where)
+            ((fit,),) = fit_organs(
+                torch.from_numpy(by_region.vote(probability.numpy(), FITTED_REGION_WEIGHT)), *where
+            )
             if fit is not None:
                 places = fit.places(expected)
                 places[..., 0] = expected[..., 0]
                 own = carry_labels(grid, grid.body, [(shown.only(0), places)], deviations)
                 probability = on_pixels(replace(looks[1], organs=own.organs))
-            shapes = fitted_shapes(torch.from_numpy(by_region.vote(probability.numpy())), *where)
+            shapes = fitted_shapes(
+                torch.from_numpy(by_region.vote(probability.numpy(), FITTED_REGION_WEIGHT)), *where
+            )
             mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
             followed = follow_edges(mixed, torch.from_numpy(placed.scan.ranks)).numpy()
-            decided = by_region.vote(followed)
+            decided = by_region.vote(followed, REGION_WEIGHT)
             mask = query.grid.scan(np.ascontiguousarray(decided[:, 0])) > THRESHOLD
             inside = np.zeros(len(mask), dtype=bool)
             inside[slices_of(truth == value)] = True

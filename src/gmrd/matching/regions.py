@@ -16,8 +16,6 @@ from gmrd.supervoxels.felzenszwalb import felzenszwalb
 
 SHARES = (0.01, 0.03, 0.1, 0.3)
 """Smallest supervoxel of each level, as a share of the smallest annotated organ."""
-WEIGHT = 0.3
-"""Of the mean over a voxel's regions, against the voxel's own probability."""
 ACTIVE = 0.02
 """Supervoxels are computed only where some organ is more probable than this."""
 MARGIN_PX = 8
@@ -53,15 +51,22 @@ class Regions:
             for size in (sizes if image.size else ())
         ]
 
-    def vote(self, probability: Float32[np.ndarray, "z k y x"]) -> Float32[np.ndarray, "z k y x"]:
-        """Each voxel's probabilities averaged with the means over its regions."""
+    def vote(
+        self, probability: Float32[np.ndarray, "z k y x"], weight: float
+    ) -> Float32[np.ndarray, "z k y x"]:
+        """Each voxel's probabilities averaged with the means over its regions.
+
+        Args:
+            probability: of every organ.
+            weight: of the mean over a voxel's regions, against the voxel's own probability.
+        """
         if not self.levels:
             return probability
         rows = (self.box[0], slice(None), *self.box[1:])
         inside = probability[rows]
         voted = np.mean([_means(inside, level) for level in self.levels], axis=0)
         out = probability.copy()
-        out[rows] = (1 - WEIGHT) * inside + WEIGHT * voted
+        out[rows] = (1 - weight) * inside + weight * voted
         return out
 
 

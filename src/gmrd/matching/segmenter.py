@@ -37,6 +37,10 @@ MIRROR_GAIN = 0.2
 """Of the similarity, from which a scan is called mirrored: where both are alike, neither is."""
 SHAPE_WEIGHT = 0.3
 """Of the fitted shapes against what was matched."""
+REGION_WEIGHT = 0.3
+"""Of a voxel's regions against itself in the end."""
+FITTED_REGION_WEIGHT = 0.5
+"""The same for what organs are laid over: their places, not their outlines, are asked there."""
 
 
 @dataclass
@@ -194,7 +198,8 @@ def match(
     shapes = fitted_shapes(*_seen(raw, query, regions, paired))
     progress("Refining", 3, 4)
     mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
-    refined = regions.vote(_smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query))
+    followed = _smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query)
+    refined = regions.vote(followed, REGION_WEIGHT)
     progress("Refining", 4, 4)
     return Matched(refined, raw.numpy())
 
@@ -252,7 +257,7 @@ def _seen(
     Float32[Tensor, "z k y x"], Float32[Tensor, " z"], float, list[tuple[Shapes, Alignment]]
 ]:
     """What organs are laid over: what was found as the regions see it."""
-    voted = torch.from_numpy(regions.vote(_smooth(probability, query)))
+    voted = torch.from_numpy(regions.vote(_smooth(probability, query), FITTED_REGION_WEIGHT))
     shapes = [(support.shapes, alignment) for support, alignment in paired]
     return voted, query.heights, query.spacing[1], shapes
 

@@ -37,11 +37,17 @@ def _read(reader: Any, source: str | Path) -> Any:
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{source} cannot be read as an image: {reason}") from error
+        raise InputError(f"{source} cannot be read as an image: {_reason(error)}") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
             f"{source} has {image.GetDimension()} dimensions and "
             f"{image.GetNumberOfComponentsPerPixel()} values per voxel: expected 3 and 1"
         )
     return image
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line that says something: ITK adds the system's last error, often "Success"."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Reason: Success")]
+    return telling[-1] if telling else "SimpleITK does not say why"

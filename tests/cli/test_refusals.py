@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from gmrd.cli.refusals import sentence
 from helpers.commands import RunHere
 
 Refusal = Callable[..., str]
@@ -105,3 +108,17 @@ def test_an_image_with_nan(refusal, root) -> None:
 def test_values_and_keys(refusal, phantom, override, parts) -> None:
     message = refusal("data=phantom", f"data.root={phantom}", override)
     assert_says(message, *parts)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(errno.EROFS, "choose a folder"), (errno.ENOSPC, "free some space"), (errno.EACCES, "")],
+)
+def test_what_the_system_refuses_comes_with_a_remedy_where_it_is_known(
+    code: int, remedy: str
+) -> None:
+    said = sentence(OSError(code, os.strerror(code), "/data/out"))
+    assert said is not None
+    assert said.startswith(f"/data/out: {os.strerror(code)}")
+    assert said.partition(";")[2].strip().startswith(remedy)
+    assert bool(remedy) == (";" in said)

@@ -21,6 +21,7 @@ from hydra.errors import (
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gmrd.errors import InputError
+from gmrd.io.atomic import REMEDIES
 from gmrd.io.cache_dir import default_cache_dir
 
 MISSING = re.compile(r"Missing mandatory value: (\S+)")
@@ -86,7 +87,10 @@ def _of_configuration(error: BaseException) -> str:
 def _of_system(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     where = " and ".join(names) or "operating system"
-    return f"{where[:300]}: {error.strerror or type(error).__name__}"
+    said = f"{where[:300]}: {error.strerror or type(error).__name__}"
+    # Others may have happened while reading, where the remedies are wrong.
+    writing = error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
+    return f"{said}; {REMEDIES[error.errno]}" if writing and error.errno else said
 
 
 def is_broken_pipe(error: BaseException) -> bool:

@@ -58,15 +58,15 @@ from gmrd.matching.labels import THRESHOLD
 from gmrd.matching.scan import WorkingScan
 from gmrd.matching.segmenter import (
     ACROSS_MM,
-    FITTED_REGION_WEIGHT,
     FOUND,
     IN_PLANE_PX,
     REGION_WEIGHT,
+    REGISTERED_REGION_WEIGHT,
     SHAPE_WEIGHT,
     MatchingSupport,
     enlarged,
 )
-from gmrd.matching.shape import Shapes, fit_organs, fitted_shapes
+from gmrd.matching.shape import Shapes, register_organs, registered_shapes
 from gmrd.matching.tokens import TokenGrid
 from gmrd.weights import packaged
 
@@ -83,7 +83,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
         "gmrd.matching.scan.WorkingScan.fine": lambda scan, *args: blown_up(scan, *args)
     },
     "own_places": {
-        "gmrd.matching.segmenter.fit_organs": lambda probability, _, __, supports: [
+        "gmrd.matching.segmenter.register_organs": lambda probability, _, __, supports: [
             [None] * probability.shape[1] for _ in supports
         ]
     },
@@ -202,16 +202,18 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             three = Shapes(between(support, organ, annotated, float(slope)), support.scan.spacing)
             laid = [(three, alignment)]
             where = placed.scan.heights, placed.scan.spacing[1], laid
-            ((fit,),) = fit_organs(
-                torch.from_numpy(by_region.vote(probability.numpy(), FITTED_REGION_WEIGHT)), *where
+            ((fit,),) = register_organs(
+                torch.from_numpy(by_region.vote(probability.numpy(), REGISTERED_REGION_WEIGHT)),
+                *where,
             )
             if fit is not None:
-                places = fit.places(expected)
+                places = fit.positions(expected)
                 places[..., 0] = expected[..., 0]
                 own = carry_labels(grid, grid.body, [(shown.only(0), places)], deviations)
                 probability = on_pixels(replace(looks[1], organs=own.organs))
-            shapes = fitted_shapes(
-                torch.from_numpy(by_region.vote(probability.numpy(), FITTED_REGION_WEIGHT)), *where
+            shapes = registered_shapes(
+                torch.from_numpy(by_region.vote(probability.numpy(), REGISTERED_REGION_WEIGHT)),
+                *where,
             )
             mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
             followed = follow_edges(mixed, torch.from_numpy(placed.scan.ranks)).numpy()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gmrd.matching.alignment import Alignment
-from gmrd.matching.shape import Shapes, fit_organs, fitted_shapes
+from gmrd.matching.shape import Shapes, register_organs, registered_shapes
 
 SPACING = (5.0, 2.0, 2.0)
 SIZE = (12, 64, 64)
@@ -38,7 +38,7 @@ def dice(found: torch.Tensor, true: torch.Tensor) -> float:
 
 
 def fit(found: torch.Tensor, *supports: tuple[Shapes, Alignment]) -> torch.Tensor:
-    return fitted_shapes(found, torch.arange(SIZE[0]) * SPACING[0], SPACING[1], supports)
+    return registered_shapes(found, torch.arange(SIZE[0]) * SPACING[0], SPACING[1], supports)
 
 
 @pytest.mark.parametrize("radius", [14.0, 17.0, 20.0])
@@ -83,17 +83,17 @@ def test_a_fit_tells_where_in_the_support_an_organ_s_parts_lie(radius: float) ->
     annotated = shapes(ball((25, 60, 60), 17))
     found = ball((27, 66, 56), radius)
     heights = torch.arange(SIZE[0]) * SPACING[0]
-    ((fit_,),) = fit_organs(found, heights, SPACING[1], [(annotated, aligned())])
+    ((fit_,),) = register_organs(found, heights, SPACING[1], [(annotated, aligned())])
     assert fit_ is not None
     here = torch.tensor(
         [[27.0, 66.0, 56.0], [27.0, 66.0 + radius, 56.0], [27.0, 66.0, 56 - radius]]
     )
     there = torch.tensor([[25.0, 60.0, 60.0], [25.0, 77.0, 60.0], [25.0, 60.0, 43.0]])
-    torch.testing.assert_close(fit_.places(here), there, atol=4.0, rtol=0)
+    torch.testing.assert_close(fit_.positions(here), there, atol=4.0, rtol=0)
 
 
 def test_what_was_not_found_has_no_fit() -> None:
     nothing = torch.zeros_like(ball((25, 60, 60), 10))
     heights = torch.arange(SIZE[0]) * SPACING[0]
     annotated = shapes(ball((25, 60, 60), 10))
-    assert fit_organs(nothing, heights, SPACING[1], [(annotated, aligned())]) == [[None]]
+    assert register_organs(nothing, heights, SPACING[1], [(annotated, aligned())]) == [[None]]

@@ -1,4 +1,4 @@
-"""Labels carried from annotated slices: every query position matched with the support's."""
+"""Dense matching: labels carried from annotated slices to every position of a query."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from gmrd.matching.kernel import TEMPERATURE, extended, resemblance, weighted_su
 from gmrd.matching.tokens import TokenGrid
 
 REACH = 3.5
-"""Deviations of the prior beyond which nothing is matched."""
+"""Positions further apart than this many deviations of the prior are not matched."""
 TILE = 2.0
-"""Deviations of the prior along a side of the tiles whose positions are matched at a time: what is
-near one of them is near most of them."""
+"""Side of the tiles that are matched at a time, in deviations of the prior: the positions of a tile
+share most of their candidates."""
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """A support's cells with the share of every organ in each.
+    """A support's cells with the fraction of each that belongs to each organ.
 
     Attributes:
-        grid: its tokens.
-        shares: organs along the last axis, 0 to 1.
+        grid: the support's tokens.
+        shares: fractions, organs along the last axis.
     """
 
     grid: TokenGrid
     shares: Float32[Tensor, "z h w k"]
 
     def only(self, organ: int) -> Annotated:
-        """The cells that hold an organ, with its shares alone."""
+        """The cells that contain an organ, with the shares of that organ alone."""
         own = self.shares[..., organ : organ + 1]
         return Annotated(replace(self.grid, body=self.grid.body & (own[..., 0] > 0)), own)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for every label of a query's cells: sums of the weights of what they match.
+    """Evidence for each label in a query's cells: sums of matching weights.
 
     Attributes:
         organs: for each organ.
-        background: for none of them.
+        background: for none of the organs.
     """
 
     organs: Float32[Tensor, "z h w k"]
@@ -52,13 +52,13 @@ class Evidence:
 
     @property
     def probability(self) -> Float32[Tensor, "z h w k"]:
-        """Of each organ; 0 where nothing is matched."""
+        """Probability of each organ; 0 where nothing was matched."""
         total = self.organs.sum(dim=-1) + self.background
         return self.organs / total.clamp(min=1e-30)[..., None]
 
 
 def shares(labels: Float32[Tensor, "z k y x"], cells: int) -> Float32[Tensor, "z h w k"]:
-    """Which share of a cell of ``cells`` × ``cells`` pixels each organ takes."""
+    """Fraction of each cell of ``cells`` × ``cells`` pixels that belongs to each organ."""
     return F.avg_pool2d(labels, cells).permute(0, 2, 3, 1).contiguous()
 
 
@@ -69,17 +69,17 @@ def carry_labels(
     deviations: tuple[float, float],
     temperature: float = TEMPERATURE,
 ) -> Evidence:
-    """The evidence for every label in the query's cells.
+    """Evidence for each label in the query's cells.
 
-    The positions of all supports compete for a query position, so the support that resembles
-    it most counts most.
+    The positions of all supports compete for a query position, so the most similar support has the
+    most influence.
 
     Args:
         query: the cells to label.
-        where: which of them.
-        supports: each with where it shows what the query's cells show (mm).
-        deviations: (across, in plane) of the prior in mm.
-        temperature: weight of a cosine.
+        where: which of them to label.
+        supports: each with the positions (mm) at which the query's cells are expected in it.
+        deviations: of the positional prior in mm, (across slices, in plane).
+        temperature: weight of the cosine similarity.
     """
     n_organs = supports[0][0].shares.shape[-1]
     sums = torch.zeros(*query.body.shape, n_organs + 1)
@@ -92,7 +92,7 @@ def carry_labels(
 
 
 class _Matcher:
-    """A support laid out for matching: its cells as extended vectors, slice by slice."""
+    """A support prepared for matching: its cells as extended vectors, slice by slice."""
 
     def __init__(
         self, annotated: Annotated, deviations: tuple[float, float], temperature: float
@@ -116,7 +116,7 @@ class _Matcher:
     def __call__(
         self, tokens: Float32[Tensor, "n c"], expected: Float32[Tensor, "n 3"]
     ) -> Float32[Tensor, "n k1"]:
-        """Sums of the weights for each label, none of them last, for positions of a slice."""
+        """Sums of matching weights for positions of a slice: each organ, then the background."""
         found = torch.zeros(len(tokens), self.values.shape[1])
         tiles = (expected[:, 1:] / (TILE * self.deviations[1:])).floor()
         _, tile_of = torch.unique(tiles, dim=0, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Annotated scans in, an organ's probabilities in another scan out, with nothing trained."""
+"""Training-free segmentation: from annotated scans to organ probabilities in another scan."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from gmrd.matching.intensities import on_scale_of
 from gmrd.matching.labels import count_pieces
 from gmrd.matching.regions import ACTIVE, Regions
 from gmrd.matching.scan import Progress, WorkingScan, silent
-from gmrd.matching.shape import Fits, Shapes, fit_organs, fitted_shapes
+from gmrd.matching.shape import OrganRegistrations, Shapes, register_organs, registered_shapes
 from gmrd.matching.tokens import TokenGrid
 from gmrd.nn.lite import STRIDE
 
 ACROSS_MM = 15.0
 IN_PLANE_PX = 28.0
-"""Deviations of the prior in dense matching: mm across slices, pixels of a slice within."""
+"""Deviations of the positional prior of dense matching: across slices in mm, in plane in pixels."""
 FOUND = 0.03
-"""Coarse probability of any organ from which a place is looked at closely."""
+"""Coarse cells with at least this probability of any organ are matched again on fine cells."""
 AROUND = 2
-"""Cells around such places that are looked at, too."""
+"""Margin around such cells, in fine cells."""
 SMOOTHING_MM = 4.6
-"""Deviation of the last smoothing across slices."""
+"""Deviation of the Gaussian that smooths probabilities across slices."""
 MIRROR_GAIN = 0.2
-"""Of the similarity, from which a scan is called mirrored: where both are alike, neither is."""
+"""A scan is called mirrored if mirroring raises its similarity to the support by more than this."""
 SHAPE_WEIGHT = 0.3
-"""Of the fitted shapes against what was matched."""
+"""Of the registered masks, against the matched probabilities."""
 REGION_WEIGHT = 0.3
-"""Of a voxel's regions against itself in the end."""
-FITTED_REGION_WEIGHT = 0.5
-"""The same for what organs are laid over: their places, not their outlines, are asked there."""
+"""Of a voxel's supervoxels against the voxel itself, in the result."""
+REGISTERED_REGION_WEIGHT = 0.5
+"""The same where organs are registered, which needs their location rather than their outline."""
 
 
 @dataclass
 class MatchingSupport:
-    """An annotated scan, encoded once for any number of queries.
+    """An annotated scan, encoded once and used for any number of queries.
 
     Attributes:
-        scan: on its working slices.
-        masks: share of every pixel that an organ takes, organs along the second axis.
+        scan: the scan on its working slices.
+        masks: fraction of each pixel that belongs to each organ.
         encoder: of :func:`gmrd.nn.lite.lite_encoder`.
-        progress: told how far the encoding is.
+        progress: called while slices are encoded.
     """
 
     scan: WorkingScan
@@ -61,19 +61,19 @@ class MatchingSupport:
 
     @cached_property
     def coarse(self) -> Annotated:
-        """Cells of 8 pixels."""
+        """Cells of 8 × 8 pixels."""
         return self._annotated(self.scan.coarse(self.encoder, self.progress), STRIDE)
 
     @cached_property
     def mirrored(self) -> Annotated:
-        """Cells of 8 pixels of the scan with left and right exchanged."""
+        """Cells of 8 × 8 pixels of the scan with left and right exchanged."""
         grid = self.scan.mirrored().coarse(self.encoder, self.progress)
         masks = torch.from_numpy(self.masks[..., ::-1].copy())
         return Annotated(grid, shares(masks, STRIDE))
 
     @cached_property
     def fine(self) -> Annotated:
-        """Cells of 4 pixels, of the slices that a query's organ can be matched with."""
+        """Cells of 4 × 4 pixels, of the slices within reach of an annotated one."""
         heights = self.scan.heights
         held = heights[torch.from_numpy(self.masks.any(axis=(1, 2, 3)))]
         reach = 4 * ACROSS_MM
@@ -85,17 +85,17 @@ class MatchingSupport:
 
     @cached_property
     def n_pieces(self) -> list[int]:
-        """In how many pieces every organ is annotated."""
+        """Number of connected components of each annotated organ."""
         return [count_pieces(mask > 0.5) for mask in self.masks.transpose(1, 0, 2, 3)]
 
     @cached_property
     def shapes(self) -> Shapes:
-        """The annotated organs as a whole."""
+        """The annotated masks, for registration."""
         return Shapes(torch.from_numpy(self.masks), self.scan.spacing)
 
     @property
     def smallest_ml(self) -> float:
-        """Volume of the smallest annotated organ."""
+        """Volume of the smallest annotated organ, in ml."""
         voxels = float(self.masks.sum(axis=(0, 2, 3)).min())
         return voxels * float(np.prod(self.scan.spacing)) / 1000
 
@@ -106,14 +106,14 @@ class MatchingSupport:
 
 @dataclass(frozen=True)
 class Placed:
-    """A query along its supports.
+    """A query aligned with its supports.
 
     Attributes:
         scan: the query.
-        on_scale: the same with intensities on the scale of the support that resembles it most.
-        coarse: tokens of ``on_scale``.
-        alignments: with every support.
-        mirrored: whether the query resembles that support more when it is mirrored.
+        on_scale: the query with its intensities mapped to the scale of its most similar support.
+        coarse: coarse tokens of ``on_scale``.
+        alignments: one for each support.
+        mirrored: whether the query is more similar to that support when mirrored.
     """
 
     scan: WorkingScan
@@ -126,7 +126,7 @@ class Placed:
 def place(
     query: WorkingScan, supports: Sequence[MatchingSupport], progress: Progress = silent
 ) -> Placed:
-    """Align a query with its supports: by its own ranks, then by what these are in the support."""
+    """Align a query with its supports, first by its own ranks, then on the support's scale."""
     encoder = supports[0].encoder
     coarse = query.coarse(encoder, progress)
     alignments = [
@@ -147,11 +147,11 @@ def place(
 
 @dataclass(frozen=True)
 class Matched:
-    """Organs' probabilities on a query's working slices.
+    """Organ probabilities on a query's working slices.
 
     Attributes:
-        refined: following the image's regions and edges and the organs' shapes.
-        raw: what matching alone says.
+        refined: after regions, shapes and edges were taken into account.
+        raw: from matching alone.
     """
 
     refined: Float32[np.ndarray, "z k y x"]
@@ -170,11 +170,11 @@ def _mirrored(
 def match(
     placed: Placed, supports: Sequence[MatchingSupport], progress: Progress = silent
 ) -> Matched:
-    """Find on a query's working slices what is annotated in the supports.
+    """Segment a query: dense matching with its supports, then refinement.
 
-    Coarse, then fine where the coarse look found anything: every position of the query is
-    matched with all annotated slices near its place in the aligned supports. Then each organ is
-    laid over what was found of it, and what lies near its own place there is matched with it.
+    Every position of the query is matched with the annotated slices near its aligned position,
+    first on coarse cells, then on fine ones where the coarse cells found anything. Each organ is
+    then registered on its own to what was found of it, and matched again from there.
     """
     query, coarse = placed.scan, placed.coarse
     deviations = (ACROSS_MM, IN_PLANE_PX * query.spacing[1])
@@ -186,16 +186,18 @@ def match(
     if not where.any():
         nothing = np.zeros((query.ranks.shape[0], first.organs.shape[-1], *query.ranks.shape[1:]))
         return Matched(nothing.astype(np.float32), nothing.astype(np.float32))
-    look = _CloserLook(where, placed, paired, deviations, progress)
+    look = _FineMatching(where, placed, paired, deviations, progress)
     found = look.on_pixels(look.evidence)
     progress("Refining", 0, 4)
     smallest = min(support.smallest_ml for support in supports)
     active = (found > ACTIVE).any(dim=1).numpy()
     regions = Regions(query.ranks, active, query.spacing, smallest)
     progress("Refining", 1, 4)
-    raw = look.on_pixels(look.at_own_places(fit_organs(*_seen(found, query, regions, paired))))
+    raw = look.on_pixels(
+        look.with_registered(register_organs(*_to_register(found, query, regions, paired)))
+    )
     progress("Refining", 2, 4)
-    shapes = fitted_shapes(*_seen(raw, query, regions, paired))
+    shapes = registered_shapes(*_to_register(raw, query, regions, paired))
     progress("Refining", 3, 4)
     mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
     followed = _smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query)
@@ -204,11 +206,11 @@ def match(
     return Matched(refined, raw.numpy())
 
 
-class _CloserLook:
-    """A second look on cells of half the size, where the first found anything.
+class _FineMatching:
+    """Matching on fine cells, where the coarse cells found anything.
 
     Attributes:
-        evidence: with every organ expected where the alignments say.
+        evidence: with every organ expected at its aligned position.
     """
 
     def __init__(
@@ -227,14 +229,14 @@ class _CloserLook:
         self.shown = [(s.fine, a.of(self.grid, self.slices.tolist())) for s, a in paired]
         self.evidence = carry_labels(self.grid, self.where, self.shown, deviations)
 
-    def at_own_places(self, fits: Fits) -> Evidence:
-        """With every organ expected where it was laid itself; the background as it was."""
+    def with_registered(self, registrations: OrganRegistrations) -> Evidence:
+        """The evidence with each organ expected where it was registered; the background's stays."""
         organs = self.evidence.organs.clone()
         for organ in range(organs.shape[-1]):
-            of_supports = [of_support[organ] for of_support in fits]
+            of_supports = [of_support[organ] for of_support in registrations]
             if any(of_supports):
                 shown = [
-                    (annotated.only(organ), fit.places(expected) if fit else expected)
+                    (annotated.only(organ), fit.positions(expected) if fit else expected)
                     for (annotated, expected), fit in zip(self.shown, of_supports, strict=True)
                 ]
                 own = carry_labels(self.grid, self.where, shown, self.deviations)
@@ -242,13 +244,13 @@ class _CloserLook:
         return replace(self.evidence, organs=organs)
 
     def on_pixels(self, evidence: Evidence) -> Float32[Tensor, "z k y x"]:
-        """Probabilities of every slice, 0 where nothing was looked at."""
+        """Probabilities of all slices; 0 where nothing was matched."""
         probability = torch.zeros(self.shape[0], evidence.organs.shape[-1], *self.shape[1:])
         probability[self.slices] = enlarged(evidence.probability, self.shape[1:])
         return probability
 
 
-def _seen(
+def _to_register(
     probability: Float32[Tensor, "z k y x"],
     query: WorkingScan,
     regions: Regions,
@@ -256,8 +258,8 @@ def _seen(
 ) -> tuple[
     Float32[Tensor, "z k y x"], Float32[Tensor, " z"], float, list[tuple[Shapes, Alignment]]
 ]:
-    """What organs are laid over: what was found as the regions see it."""
-    voted = torch.from_numpy(regions.vote(_smooth(probability, query), FITTED_REGION_WEIGHT))
+    """Arguments of :func:`register_organs`: the probabilities averaged within regions."""
+    voted = torch.from_numpy(regions.vote(_smooth(probability, query), REGISTERED_REGION_WEIGHT))
     shapes = [(support.shapes, alignment) for support, alignment in paired]
     return voted, query.heights, query.spacing[1], shapes
 
@@ -265,7 +267,7 @@ def _seen(
 def _smooth(
     probability: Float32[Tensor, "z k y x"], query: WorkingScan
 ) -> Float32[np.ndarray, "z k y x"]:
-    """Smoothed across slices."""
+    """Probabilities smoothed across slices."""
     deviation = SMOOTHING_MM / query.spacing[0]
     return np.asarray(
         ndimage.gaussian_filter1d(probability.numpy(), deviation, axis=0, mode="nearest")
@@ -273,7 +275,7 @@ def _smooth(
 
 
 def _found(probability: Float32[Tensor, "z h w k"]) -> Bool[Tensor, "z h2 w2"]:
-    """Fine cells around those where the coarse look found an organ."""
+    """Fine cells at and around the coarse cells where an organ was found."""
     large = enlarged(probability, tuple(2 * n for n in probability.shape[1:3])).sum(dim=1)
     size = 2 * AROUND + 1
     return F.max_pool2d((large > FOUND).float()[:, None], size, 1, AROUND)[:, 0] > 0
@@ -282,7 +284,7 @@ def _found(probability: Float32[Tensor, "z h w k"]) -> Bool[Tensor, "z h2 w2"]:
 def enlarged(
     probability: Float32[Tensor, "z h w k"], shape: tuple[int, ...]
 ) -> Float32[Tensor, "z k y x"]:
-    """Cells' probabilities on pixels."""
+    """Probabilities of cells, interpolated to pixels."""
     return F.interpolate(
         probability.permute(0, 3, 1, 2), tuple(shape), mode="bilinear", align_corners=False
     )

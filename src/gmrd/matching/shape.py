@@ -1,9 +1,9 @@
-"""What an organ can look like: the annotated one, laid affinely over what was found of it.
+"""Registration of single organs: an annotated mask moved to what was found of the organ.
 
-Matching decides cell by cell, so an organ grows into a neighbour that looks like it. The annotated
-organ as a whole, moved, scaled and sheared to agree best with what was found, cannot. Where it was
-laid also tells where to look for more of it: an organ twice the annotated one's size is searched
-in a place twice as large.
+Matching decides cell by cell, so an organ leaks into a neighbour that looks like it; its annotated
+mask, moved, scaled and sheared to agree best with what was found, does not. The registration also
+says where to expect the organ: an organ twice the size of the annotated one is searched in a region
+twice as large, although the alignment of the whole scan would put its neighbour there.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from gmrd.matching.alignment import Alignment
 from gmrd.matching.tokens import TokenGrid
 
 CELL_PX = 4
-"""Pixels of a cell that shapes are compared on."""
+"""Side in pixels of the cells on which masks are compared."""
 SURE = 0.3
-"""An organ that is nowhere more probable than this has no shape to fit."""
+"""An organ whose probability is nowhere above this counts as not found."""
 FAINT = 0.05
 AROUND = 4.0
-"""Deviations of the organ's cells from its centre within which the query is looked at."""
+"""The query is compared within this many deviations of the organ's cells from its centre."""
 RIDGE = 0.005
-"""Weight of the squared change of the alignment, which is in deviations of the organ."""
+"""Weight of the squared change of the alignment, in deviations of the organ."""
 N_ITERATIONS = 60
 
 
@@ -37,7 +37,7 @@ class Shapes:
     """The organs of an annotated scan.
 
     Attributes:
-        masks: share of every pixel that an organ takes.
+        masks: fraction of each pixel that belongs to each organ.
         spacing: (z, y, x) in mm.
     """
 
@@ -46,7 +46,7 @@ class Shapes:
 
     @cached_property
     def cells(self) -> Float32[Tensor, "z k h w"]:
-        """Share of every cell."""
+        """Fraction of each cell that belongs to each organ."""
         return F.avg_pool2d(self.masks, CELL_PX)
 
     @property
@@ -56,12 +56,12 @@ class Shapes:
         return torch.tensor([z, CELL_PX * y, CELL_PX * x])
 
     def centres(self, organ: int) -> Float32[Tensor, "n 3"]:
-        """Where the organ's cells lie, in mm."""
+        """Centres of an organ's cells, in mm."""
         held = torch.nonzero(self.cells[:, organ] > SURE).float()
         return (held + _OFFSET) * self.cell
 
     def at(self, organ: int, places: Float32[Tensor, "*n 3"]) -> Float32[Tensor, " *n"]:
-        """Share of the organ in places of the support (mm); 0 beyond its volume."""
+        """An organ's mask sampled at positions of the support (mm); 0 outside the volume."""
         mask = self.cells[:, organ]
         extent = self.cell * torch.tensor(mask.shape)
         where = (places + self.cell * (0.5 - _OFFSET)) / extent * 2 - 1
@@ -75,14 +75,14 @@ _OFFSET = torch.tensor([0.0, 0.5, 0.5])
 
 
 @dataclass(frozen=True)
-class OrganFit:
-    """Where an annotated organ was laid.
+class OrganRegistration:
+    """An annotated organ registered to what was found of it.
 
     Attributes:
-        change: of the alignment, affine, in deviations of the organ from its centre.
-        centre: of the organ in the support, in mm.
-        deviation: of its cells from the centre, in mm.
-        loss: squared difference to what was found, as a share of it; lower is better.
+        change: affine correction of the alignment, in deviations of the organ from its centre.
+        centre: centre of the organ in the support, in mm.
+        deviation: standard deviation of its cells from the centre, in mm.
+        loss: squared difference from what was found, relative to its amount; lower is better.
     """
 
     change: Float32[Tensor, "3 4"]
@@ -90,65 +90,63 @@ class OrganFit:
     deviation: Float32[Tensor, "3"]
     loss: float
 
-    def places(self, expected: Float32[Tensor, "*n 3"]) -> Float32[Tensor, "*n 3"]:
-        """Places in the support (mm) for those where its alignment expects the query's cells."""
+    def positions(self, expected: Float32[Tensor, "*n 3"]) -> Float32[Tensor, "*n 3"]:
+        """Positions in the support (mm), given those that the alignment of the scan expects."""
         relative = (expected - self.centre) / self.deviation
         return _moved(relative, self.change) * self.deviation + self.centre
 
 
-Fits = Sequence[Sequence[OrganFit | None]]
-"""For every support its organs' fits; None for an organ that was not found."""
+OrganRegistrations = Sequence[Sequence[OrganRegistration | None]]
+"""For each support, its organs' registrations; None for an organ that was not found."""
 
 
-def fit_organs(
+def register_organs(
     probability: Float32[Tensor, "z k y x"],
     heights: Float32[Tensor, " z"],
     pixel: float,
     supports: Sequence[tuple[Shapes, Alignment]],
-) -> Fits:
-    """Lay every annotated organ over what was found of it, from its support's alignment on.
+) -> OrganRegistrations:
+    """Register each annotated organ to what was found of it, starting from the alignment.
 
     Args:
-        probability: what was found in the query.
-        heights: mm of the query's slices above its first.
-        pixel: side of a pixel in mm, the query's and the supports'.
-        supports: with their alignments.
+        probability: organ probabilities of the query.
+        heights: positions of the query's slices in mm.
+        pixel: side of a pixel in mm, the same for query and supports.
+        supports: masks and alignment of each support.
     """
     cells = F.avg_pool2d(probability, CELL_PX)
-    places = [_expected(alignment, cells, heights, pixel) for _, alignment in supports]
+    expected = [_expected(alignment, cells, heights, pixel) for _, alignment in supports]
     return [
-        [_fitted(cells[:, organ], shapes, organ, expected) for organ in range(cells.shape[1])]
-        for (shapes, _), expected in zip(supports, places, strict=True)
+        [_registered(cells[:, organ], shapes, organ, where) for organ in range(cells.shape[1])]
+        for (shapes, _), where in zip(supports, expected, strict=True)
     ]
 
 
-def fitted_shapes(
+def registered_shapes(
     probability: Float32[Tensor, "z k y x"],
     heights: Float32[Tensor, " z"],
     pixel: float,
     supports: Sequence[tuple[Shapes, Alignment]],
 ) -> Float32[Tensor, "z k y x"]:
-    """Every organ as annotated, where it agrees best with what was found.
+    """Each organ's annotated mask, registered to what was found of it.
 
-    Of several supports the one whose organ fits best is taken. An organ that was not found stays
-    as it is. Arguments as of :func:`fit_organs`.
+    Of several supports, the mask that agrees best is taken. The probabilities of an organ that was
+    not found stay as they are. The arguments are those of :func:`register_organs`.
     """
-    fits = fit_organs(probability, heights, pixel, supports)
-    fitted = F.avg_pool2d(probability, CELL_PX)
-    for organ in range(fitted.shape[1]):
-        laid = [
-            (fit.loss, place)
-            for place, fit in enumerate(of_support[organ] for of_support in fits)
-            if fit is not None
+    registrations = register_organs(probability, heights, pixel, supports)
+    masks = F.avg_pool2d(probability, CELL_PX)
+    for organ in range(masks.shape[1]):
+        found = [
+            (registration, *support)
+            for support, of_support in zip(supports, registrations, strict=True)
+            if (registration := of_support[organ]) is not None
         ]
-        if laid:
-            shapes, alignment = supports[min(laid)[1]]
-            fit = fits[min(laid)[1]][organ]
-            assert fit is not None
-            expected = _expected(alignment, fitted, heights, pixel)
-            fitted[:, organ] = shapes.at(organ, fit.places(expected))
+        if found:
+            best, shapes, alignment = min(found, key=lambda each: each[0].loss)
+            expected = _expected(alignment, masks, heights, pixel)
+            masks[:, organ] = shapes.at(organ, best.positions(expected))
     size = list(probability.shape[2:])
-    return F.interpolate(fitted, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
 
 
 def _expected(
@@ -164,12 +162,12 @@ def _moved(relative: Float32[Tensor, "*n 3"], change: Float32[Tensor, "3 4"]) ->
     return relative + relative @ change[:, :3].T + change[:, 3]
 
 
-def _fitted(
+def _registered(
     found: Float32[Tensor, "z h w"],
     shapes: Shapes,
     organ: int,
     expected: Float32[Tensor, "z h w 3"],
-) -> OrganFit | None:
+) -> OrganRegistration | None:
     places = shapes.centres(organ)
     if float(found.max()) < SURE or not len(places):
         return None
@@ -181,8 +179,8 @@ def _fitted(
     change = torch.zeros(3, 4, requires_grad=True)
 
     def loss() -> Tensor:
-        laid = shapes.at(organ, _moved(here, change) * deviation + centre)
-        return (laid - target).square().sum() / target.sum() + RIDGE * change.square().sum()
+        mask = shapes.at(organ, _moved(here, change) * deviation + centre)
+        return (mask - target).square().sum() / target.sum() + RIDGE * change.square().sum()
 
     optimiser = torch.optim.LBFGS([change], max_iter=N_ITERATIONS, line_search_fn="strong_wolfe")
 
@@ -195,4 +193,4 @@ def _fitted(
     with torch.enable_grad():
         optimiser.step(closure)  # type: ignore[arg-type, no-untyped-call]
     with torch.no_grad():
-        return OrganFit(change.detach(), centre, deviation, float(loss()))
+        return OrganRegistration(change.detach(), centre, deviation, float(loss()))

@@ -48,8 +48,8 @@ def resemblance(
 def weighted_sums(
     weights: Float32[Tensor, "n m"], values: Float32[Tensor, "m k"]
 ) -> Float32[Tensor, "n k"]:
-    """The product of the two, several times as fast for a handful of columns.
+    """The product of the two matrices, several times as fast if the second has few columns.
 
-    BLAS is slow where the second factor is thin, and fast where the first is.
+    BLAS is slow if the second factor is thin, but fast if the first is.
     """
     return (values.T.contiguous() @ weights.T).T

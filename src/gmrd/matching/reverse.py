@@ -1,8 +1,7 @@
-"""Does the way back lead home? The support segmented from what was found in the query.
+"""Reverse Dice: the support segmented back from the query's result, against its annotation.
 
-Where an organ was found in the right place, its own support is found again from it; where
-something else was taken for it, the way back ends elsewhere. The Dice of the support's organ
-with what comes back needs no truth of the query.
+If an organ was found in the right place, matching back from it finds the annotated organ again; if
+something else was mistaken for it, it does not. This needs no ground truth of the query.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ def reverse_dice(
     alignment: Alignment,
     deviations: tuple[float, float],
 ) -> list[float]:
-    """Soft Dice of every organ in the support with what its query's finding leads back to.
+    """Soft Dice of each annotated organ with its reverse segmentation.
 
     Args:
         support: coarse cells with the annotated shares.
         query: coarse cells.
-        found: share of every query cell that was labelled as each organ.
-        alignment: of the query with the support.
+        found: share of each query cell that was labelled as each organ.
+        alignment: of the query to the support.
         deviations: (across, in plane) of the prior in mm.
     """
     expected = inverse(alignment, query, support.grid)
@@ -50,7 +49,7 @@ def reverse_dice(
 def inverse(
     alignment: Alignment, query: TokenGrid, support: TokenGrid
 ) -> Float32[Tensor, "z h w 3"]:
-    """Where the query shows what each cell of the support shows (mm), by fixed-point iteration."""
+    """Position in the query (mm) of each cell of the support, by fixed-point iteration."""
     linear = torch.linalg.inv(alignment.matrix[:, :3])
     target = support.positions() - alignment.matrix[:, 3]
     place: Tensor = target @ linear.T
@@ -68,7 +67,7 @@ def inverse(
             ],
             dim=-1,
         )
-        # Across slices the samples lie on the grid's ends, in plane on its cells' centres.
+        # Across slices the grid ends on its outer samples; in plane, half a cell beyond them.
         depth = alignment.field.shape[0]
         where[..., 2] *= (depth - 1) / depth
         moved = F.grid_sample(field, where[None], align_corners=False, padding_mode="border")[0]

@@ -50,7 +50,7 @@ class MatchingSupport:
     Attributes:
         scan: the scan on its working slices.
         masks: fraction of each pixel that belongs to each organ.
-        encoder: of :func:`gmrd.nn.lite.lite_encoder`.
+        encoder: from :func:`gmrd.nn.lite.lite_encoder`.
         progress: called while slices are encoded.
     """
 

@@ -71,13 +71,13 @@ def lite_encoder(name: str = "lite0") -> nn.Module:
 
 
 def fused(encoder: nn.Module) -> nn.Module:
-    """The same maps at a fifth of the time on a CPU, for inference alone.
+    """The same maps in a fifth of the time on a CPU, for inference only.
 
-    Normalisations are folded into the convolutions, which run in oneDNN's own layout. Sides must
-    be multiples of 8 pixels: the padding of odd ones would be another than what was traced.
+    Normalisations are folded into the convolutions, which run in oneDNN's own layout. Sides must be
+    multiples of 8 pixels, because tracing fixes the padding.
 
     Args:
-        encoder: of :func:`lite_encoder`.
+        encoder: from :func:`lite_encoder`.
     """
     with warnings.catch_warnings():
         # Their successor, torch.compile, needs a C++ compiler on the user's machine.

@@ -147,3 +147,32 @@ def test_an_episode_moves_as_one() -> None:
     assert moved.support_images.is_meta
     assert moved.query_masks.is_meta
     assert moved.any_empty_support
+
+
+CYCLE = {
+    "_target_": "torch.optim.lr_scheduler.OneCycleLR",
+    "max_lr": 0.01,
+    "total_steps": 4,
+    "pct_start": 0.5,
+}
+
+
+@pytest.mark.parametrize("scheduler", [CYCLE, None])
+def test_a_part_has_a_rate_of_its_own(scheduler: dict[str, object] | None) -> None:
+    module = small_module(scheduler=scheduler, rates={"network.encoder": 0.1})
+    made = module.configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    rest, encoder = optimizer.param_groups
+    own = {id(p) for p in module.network.encoder.parameters()}
+    assert {id(p) for p in encoder["params"]} == own
+    assert len(rest["params"]) + len(own) == len(list(module.parameters()))
+    if isinstance(made, dict):
+        optimizer.step()
+        made["lr_scheduler"]["scheduler"].step()  # type: ignore[union-attr]
+    assert rest["lr"] == pytest.approx(0.01)
+    assert encoder["lr"] == pytest.approx(0.001)
+
+
+def test_a_rate_of_no_part_is_refused() -> None:
+    with pytest.raises(InputError, match=r"model\.rates\.encoder names no trained parameter"):
+        small_module(rates={"encoder": 0.1}).configure_optimizers()

@@ -15,12 +15,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
 from gmrd.components import build, is_trusted, name_of, targets
+from gmrd.errors import InputError
 from gmrd.inference import segment
 from gmrd.metrics import EpisodeMetrics, OrganDice
 from gmrd.nn import GMRD
 from gmrd.types import Episode, HeldOutCase
 from gmrd.values.arguments import TARGET, Part
-from gmrd.values.kinds import Seed
+from gmrd.values.kinds import Positive, Seed
 
 SEEDS_APART, PLACES_APART = 1_000_003, 1_009
 """Strides that keep the seeds of all draws distinct: two draws share a seed only if a training has
@@ -52,6 +53,8 @@ class GMRDModule(LightningModule):
         optimizer: ``_target_`` names a subclass of ``torch.optim.Optimizer``.
         scheduler: ``_target_`` names a subclass of ``torch.optim.lr_scheduler.LRScheduler``; it is
             stepped once per training step. None for a constant learning rate.
+        rates: factors on the learning rate by part, given as a prefix of parameter names:
+            ``{network.encoder: 0.1}``; 1 for all others.
         metrics: additional metrics by name, each with a ``_target_`` that names a torchmetrics
             class.
         seed: with the step and the rank, it determines dropout and the random fill, so that a
@@ -69,6 +72,7 @@ class GMRDModule(LightningModule):
         loss: Annotated[Mapping[str, Any], Part(DEFAULT_LOSS)],
         optimizer: Annotated[Mapping[str, Any], Part()],
         scheduler: Annotated[Mapping[str, Any], Part()] | None = None,
+        rates: Mapping[str, Positive] | None = None,
         metrics: Mapping[str, Annotated[Mapping[str, Any], Part()]] | None = None,
         seed: Seed = 0,
         scans: Mapping[str, Any] | None = None,
@@ -214,15 +218,43 @@ class GMRDModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer | OptimizerLRSchedulerConfig:
         """Build the optimiser and the schedule that the hyper-parameters name."""
-        trained = [p for p in self.parameters() if p.requires_grad]
-        optimizer = build("model.optimizer", self.hparams["optimizer"], Optimizer, trained)
-        if self.hparams["scheduler"] is None:
+        parts = self._parts()
+        groups: Any = [
+            {"params": of_part} if factor == 1 else {"params": of_part, "lr": self.lr * factor}
+            for of_part, factor in parts.values()
+        ]
+        optimizer = build(
+            "model.optimizer", self.hparams["optimizer"], Optimizer,
+            groups if len(groups) > 1 else groups[0]["params"],
+        )  # fmt: skip
+        schedule = self.hparams["scheduler"]
+        if schedule is None:
             return optimizer
-        scheduler = build("model.scheduler", self.hparams["scheduler"], LRScheduler, optimizer)
+        if "max_lr" in schedule and len(groups) > 1:  # one number would be every part's
+            heights = [schedule["max_lr"] * factor for _, factor in parts.values()]
+            schedule = {**schedule, "max_lr": heights}
+        scheduler = build("model.scheduler", schedule, LRScheduler, optimizer)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def _parts(self) -> dict[str, tuple[list[nn.Parameter], float]]:
+        """Trained parameters and the factor on their rate, by part; ``""`` is all else."""
+        rates = {"": 1.0, **(self.hparams["rates"] or {})}
+        parts: dict[str, tuple[list[nn.Parameter], float]] = {
+            name: ([], factor) for name, factor in rates.items()
+        }
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                longest = max((part for part in rates if name.startswith(part)), key=len)
+                parts[longest][0].append(parameter)
+        if unknown := [part for part, (found, _) in parts.items() if part and not found]:
+            raise InputError(
+                f"model.rates.{unknown[0]} names no trained parameter: begin with network and the "
+                "name of a part, such as network.encoder"
+            )
+        return {name: part for name, part in parts.items() if part[0]}
 
 
 def network_of(settings: Mapping[str, Any]) -> GMRD:

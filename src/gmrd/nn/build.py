@@ -13,6 +13,7 @@ from gmrd.errors import InputError
 from gmrd.nn.decoders import NoPath
 from gmrd.nn.descriptors import Activation, DescriptorGenerator
 from gmrd.nn.encoder import Backbone, Encoder, ProjectionStart
+from gmrd.nn.matching import N_MAPS, DenseMatching
 from gmrd.nn.network import GMRD
 from gmrd.nn.pooling import Fill
 from gmrd.nn.pretrained import RANDOM, load_pretrained
@@ -20,6 +21,7 @@ from gmrd.values.arguments import TARGET, Part
 from gmrd.values.kinds import Count, Share
 
 MAMP = "gmrd.nn.decoders.AffinityDecoder"
+MATCHING = "gmrd.nn.matching.DenseMatching"
 
 
 def build_network(
@@ -39,6 +41,7 @@ def build_network(
     dropout: Share = 0.2,
     with_threshold: bool = False,
     decoder: Annotated[Mapping[str, Any], Part(MAMP)] | None = None,
+    matching: Annotated[Mapping[str, Any], Part(MATCHING)] | None = None,
     paths: Literal["dual", "single"] = "dual",
     kind: type[GMRD] = GMRD,
 ) -> GMRD:
@@ -67,6 +70,8 @@ def build_network(
             need (17 million weights). They are not trained.
         decoder: ``_target_`` and arguments of both paths' decoder (:mod:`gmrd.nn.decoders`);
             it also gets ``n_descriptors``. None for the paper's.
+        matching: arguments of :class:`gmrd.nn.matching.DenseMatching`, whose maps MAMP also
+            decodes; the decoders then get ``n_further``. None, as published, for no matching.
         paths: ``dual`` | ``single`` (ablation: only the foreground is matched).
         kind: the class to build, GMRD or a subclass.
 
@@ -99,8 +104,15 @@ def build_network(
         )
         for n in (n_foreground, n_background)
     )
+    further = {} if matching is None else {"n_further": N_MAPS}
     foreground_decoder, background_decoder = (
-        build("model.network.decoder", decoder or {TARGET: MAMP}, nn.Module, n_descriptors=n)
+        build(
+            "model.network.decoder",
+            decoder or {TARGET: MAMP},
+            nn.Module,
+            n_descriptors=n,
+            **further,
+        )
         for n in (n_foreground, n_background)
     )
     network = kind(
@@ -109,6 +121,9 @@ def build_network(
         background=background,
         foreground_decoder=foreground_decoder,
         background_decoder=background_decoder if paths == "dual" else NoPath(),
+        matching=None
+        if matching is None
+        else build("model.network.matching", {TARGET: MATCHING, **matching}, DenseMatching),
         image_size=image_size,
         boundary=boundary,
         fill=fill,

@@ -1,7 +1,8 @@
 """Decoders: from the affinity maps of a path to its logit map.
 
 A decoder is constructed with ``n_descriptors=K`` and its own settings. Its input is the affinity of
-each position with K generated descriptors, the mean and the boundary descriptor.
+each position with K generated descriptors, the mean and the boundary descriptor. With dense
+matching (:mod:`gmrd.nn.matching`), ``n_further`` maps follow these.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gmrd.nn.affinity import COSINE_SCALE
-from gmrd.values.kinds import Count, Positive, Share
+from gmrd.values.kinds import Count, Natural, Positive, Share
 
 
 class AffinityDecoder(nn.Module):
@@ -21,12 +22,21 @@ class AffinityDecoder(nn.Module):
         n_descriptors: K.
         n_hidden: channels before the last layer.
         dropout: probability of dropping one of them.
+        n_further: additional maps. With any, the logit is initially 0: it corrects what these
+            maps give.
     """
 
-    def __init__(self, *, n_descriptors: int, n_hidden: Count = 100, dropout: Share = 0.1) -> None:
+    def __init__(
+        self,
+        *,
+        n_descriptors: int,
+        n_hidden: Count = 100,
+        dropout: Share = 0.1,
+        n_further: Natural = 0,
+    ) -> None:
         super().__init__()
         k = n_descriptors
-        self.reduce = nn.Conv2d(k + 2, k, 1, bias=False)
+        self.reduce = nn.Conv2d(k + 2 + n_further, k, 1, bias=False)
         self.residual = nn.Sequential(
             nn.Conv2d(k, k, 3, padding=1, bias=False),
             nn.ReLU(),
@@ -39,6 +49,8 @@ class AffinityDecoder(nn.Module):
             nn.Dropout2d(dropout),
             nn.Conv2d(n_hidden, 1, 1, bias=False),
         )
+        if n_further:
+            nn.init.zeros_(self.head[-1].weight)  # type: ignore[arg-type]
 
     def forward(self, maps: Float[Tensor, "n k hf wf"]) -> Float[Tensor, "n hf wf"]:
         """The logit at every feature position."""
@@ -53,15 +65,19 @@ class BestCosine(nn.Module):
     Args:
         n_descriptors: K; not used, since nothing is learned.
         scale: of the cosine.
+        n_further: maps beside the descriptors' own; they have no part in it.
     """
 
-    def __init__(self, *, n_descriptors: int, scale: Positive = COSINE_SCALE) -> None:
+    def __init__(
+        self, *, n_descriptors: int, scale: Positive = COSINE_SCALE, n_further: Natural = 0
+    ) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.n_further = scale, n_further
 
     def forward(self, maps: Float[Tensor, "n k hf wf"]) -> Float[Tensor, "n hf wf"]:
         """The logit at every feature position."""
-        return self.scale * maps.amax(dim=1)
+        own = maps[:, : maps.shape[1] - self.n_further]
+        return self.scale * own.amax(dim=1)
 
 
 class NoPath(nn.Module):

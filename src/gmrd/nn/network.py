@@ -13,19 +13,24 @@ from gmrd.errors import InputError
 from gmrd.nn.affinity import COSINE_SCALE, affinity_maps, unit_positions
 from gmrd.nn.descriptors import DescriptorGenerator, background_boundary, foreground_boundary
 from gmrd.nn.encoder import Encoder
+from gmrd.nn.matching import Cells, DenseMatching
 from gmrd.nn.pooling import Fill, at_least_float32, upsample
 from gmrd.types import Episode
 
 
 @dataclass(frozen=True)
 class Descriptors:
-    """Descriptors of a slice's two regions; each row is a vector in feature space."""
+    """Descriptors of a slice's two regions; each row is a vector in feature space.
+
+    ``cells`` are the slice's own positions, for a network with dense matching.
+    """
 
     foreground: Float[Tensor, "batch kf c"]
     background: Float[Tensor, "batch kb c"]
+    cells: Cells | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SupportDescriptors(Descriptors):
     """A described support; an empty one (no foreground at all) takes the classic path."""
 
@@ -80,6 +85,7 @@ class GMRD(nn.Module):
         background: the same for its surroundings.
         foreground_decoder: K + 2 affinity maps to logits, see :mod:`gmrd.nn.decoders`.
         background_decoder: the same for the background's maps.
+        matching: dense matching, whose maps both decoders also get; None for none.
         image_size: slice size in pixels.
         boundary: the background's boundary feature: ``published`` | ``ring``.
         fill: how positions outside a region are filled in training.
@@ -94,6 +100,7 @@ class GMRD(nn.Module):
         background: DescriptorGenerator,
         foreground_decoder: nn.Module,
         background_decoder: nn.Module,
+        matching: DenseMatching | None = None,
         image_size: int,
         boundary: str,
         fill: Fill,
@@ -106,6 +113,7 @@ class GMRD(nn.Module):
         self.foreground, self.background = foreground, background
         self.foreground_decoder = foreground_decoder
         self.background_decoder = background_decoder
+        self.matching = matching
 
     def forward(self, episode: Episode) -> NetworkOutput:
         """Predict the queries from the supports, and the supports from those predictions.
@@ -142,8 +150,7 @@ class GMRD(nn.Module):
     ) -> SupportDescriptors:
         """Describe one support (a batch of one), for any number of later predictions."""
         described = self._describe(self._encode(support_images), support_masks)
-        empty = not bool(support_masks.any())
-        return SupportDescriptors(described.foreground, described.background, empty)
+        return _as_support(described, support_masks)
 
     def describe_classes(
         self,
@@ -152,10 +159,8 @@ class GMRD(nn.Module):
     ) -> list[SupportDescriptors]:
         """Describe several classes of one support; its slices are encoded once."""
         encoded = self._encode(support_images)
-        described = [self._describe(encoded, mask[None]) for mask in support_masks]
         return [
-            SupportDescriptors(d.foreground, d.background, not bool(mask.any()))
-            for d, mask in zip(described, support_masks, strict=True)
+            _as_support(self._describe(encoded, mask[None]), mask[None]) for mask in support_masks
         ]
 
     def predict(
@@ -199,8 +204,9 @@ class GMRD(nn.Module):
             (self.background, 1 - mask, background_boundary(mask, self.boundary)),
         )
         rows = [generator(flat, region, edge, fill) for generator, region, edge in regions]
-        means = (torch.unflatten(r, 0, masks.shape[:2]).mean(dim=1) for r in rows)
-        return Descriptors(*means)
+        inner, outer = (torch.unflatten(r, 0, masks.shape[:2]).mean(dim=1) for r in rows)
+        cells = None if self.matching is None else self.matching.cells(slices.positions, masks)
+        return Descriptors(inner, outer, cells)
 
     def _predict(
         self, slices: _Encoded, descriptors: Descriptors
@@ -211,11 +217,16 @@ class GMRD(nn.Module):
             (self.background_decoder, descriptors.background),
             (self.foreground_decoder, descriptors.foreground),
         )
-        logits = [
-            decoder(affinity_maps(positions, rows.repeat_interleave(n, dim=0)))
-            for decoder, rows in regions
-        ]
-        full = upsample(at_least_float32(torch.stack(logits, dim=1)), (self.image_size,) * 2)
+        maps = [affinity_maps(positions, rows.repeat_interleave(n, dim=0)) for _, rows in regions]
+        matched = None
+        if self.matching is not None and descriptors.cells is not None:
+            matched = self.matching(positions, descriptors.cells.repeated(n))
+            maps = [torch.cat([of_path, matched], dim=1) for of_path in maps]
+        decoded = [decoder(of_path) for (decoder, _), of_path in zip(regions, maps, strict=True)]
+        logits = at_least_float32(torch.stack(decoded, dim=1))
+        if self.matching is not None and matched is not None:
+            logits = logits + self.matching.logits(matched)
+        full = upsample(logits, (self.image_size,) * 2)
         return torch.unflatten(full.softmax(dim=1), 0, (-1, n))
 
     def _predict_classic(
@@ -233,3 +244,10 @@ class GMRD(nn.Module):
         distance = -COSINE_SCALE * affinity_maps(positions, mean) - threshold[:, None, None, None]
         foreground = upsample(1 - torch.sigmoid(0.5 * distance), (self.image_size, self.image_size))
         return torch.unflatten(torch.cat([1 - foreground, foreground], dim=1), 0, (-1, n))
+
+
+def _as_support(described: Descriptors, masks: Float[Tensor, "1 shot h w"]) -> SupportDescriptors:
+    """Descriptors with whether the support shows anything of its class."""
+    return SupportDescriptors(
+        described.foreground, described.background, described.cells, empty=not bool(masks.any())
+    )

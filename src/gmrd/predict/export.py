@@ -101,6 +101,11 @@ def export_onnx(ckpt_path: Path, out: Path) -> str:
 
 def _traceable(ckpt_path: Path) -> tuple[QueryPath, tuple[Tensor, Tensor, Tensor]]:
     network = load_module(ckpt_path).network.eval()
+    if network.matching is not None:
+        raise InputError(
+            f"{ckpt_path} matches a support's positions, which an exported query path does not "
+            "have: export a network with model.network.matching=null, or use format=small"
+        )
     generator = torch.Generator().manual_seed(0)
     size = network.image_size
     images = torch.randn(1, 1, size, size, generator=generator)

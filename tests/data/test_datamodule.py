@@ -150,6 +150,21 @@ def test_cache_is_renewed_when_a_file_changes(make_data: MakeData, tmp_path: Pat
     assert not [p for p in cache.folder.iterdir() if p.name.startswith(".")]
 
 
+def test_ranks_take_the_place_of_z_scores(make_data: MakeData) -> None:
+    z_scored, ranked = (make_data(intensity=how) for how in ("z_score", "ranks"))
+    for data in (z_scored, ranked):
+        case = data.split.train_cases[0]
+        kept, read_anew = data.episode_source().volumes[0].image, data.data.volume(case).image
+        if kept.shape == read_anew.shape:
+            np.testing.assert_array_equal(kept, read_anew)
+    first, second = (
+        data.data.volume(data.split.train_cases[0]).image for data in (z_scored, ranked)
+    )
+    assert np.abs(second).max() < 1.74  # uniform ranks of variance 1
+    order = np.argsort(first.ravel(), kind="stable")
+    assert (np.diff(second.ravel()[order]) > -1e-3).all()  # the order of z-scores, but for rounding
+
+
 def test_a_damaged_entry_and_a_full_disk(
     make_data: MakeData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,7 +179,7 @@ def test_odd_257_files_lose_the_last_row_and_column(tmp_path: Path) -> None:
     write_nifti(tmp_path / "image.nii.gz", image, np.eye(4))
     write_nifti(tmp_path / "label.nii.gz", (image > 0.5).astype(np.uint8), np.eye(4))
     case = Case("1", tmp_path / "image.nii.gz", tmp_path / "label.nii.gz", tmp_path / "none")
-    volume = load_volume(case, z_score=False)
+    volume = load_volume(case, intensity="raw")
     np.testing.assert_array_equal(volume.image, image[:, :256, :256])
     assert volume.label is not None
     np.testing.assert_array_equal(volume.label, image[:, :256, :256] > 0.5)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmrd.matching.ranks import WIDEST, body_mask, normal_scores, ranks
+from gmrd.matching.ranks import WIDEST, body_mask, normal_scores, ranks, standardised_ranks
 from helpers.scans import ball
 
 IMAGE, _ = ball(1)
@@ -62,3 +62,11 @@ def test_bright_ranks_are_spread_as_far_as_others() -> None:
     scores = normal_scores(spread)[0, 0]
     assert scores[4] - scores[3] > 2 * (scores[2] - scores[1])
     np.testing.assert_allclose(scores[[0, 1, -1]], [-WIDEST, 0, WIDEST], atol=1e-5)
+
+
+def test_standardised_ranks_know_no_scale_and_have_a_spread_of_one() -> None:
+    image = IMAGE - IMAGE.min() + 1
+    first = standardised_ranks(image.astype(np.float32))
+    again = standardised_ranks((50 * image).astype(np.float32))
+    np.testing.assert_allclose(again, first, atol=2e-3)
+    assert float(first[body_mask(IMAGE)].std()) == pytest.approx(1, abs=0.01)

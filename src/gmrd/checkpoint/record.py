@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule
@@ -28,6 +28,7 @@ class TrainingRecord:
         slice_shape: rows and columns of a slice.
         window: range to which preparation clipped a CT, in Hounsfield units.
         clip_percentile: percentile to which preparation clipped an MRI's brightest voxels.
+        intensity: standardisation of intensities, ``z_score`` or ``ranks``.
         cases: ids of the training cases.
         joined: the same for each joined data set, by its name.
         fold: the held-out fold.
@@ -47,6 +48,7 @@ class TrainingRecord:
     slice_shape: tuple[Count, Count]
     window: tuple[float, float] | None = None
     clip_percentile: float | None = None
+    intensity: Literal["z_score", "ranks"] = "z_score"
     cases: tuple[str, ...] | None = None
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fold: int | None = None

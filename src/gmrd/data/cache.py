@@ -1,6 +1,6 @@
 """Volumes prepared for training, in memory-mapped files shared by all worker processes.
 
-A case is read, z-scored and resized when it is first drawn, so training starts without delay;
+A case is read, standardised and resized when it is first drawn, so training starts without delay;
 afterwards its file is memory-mapped. The operating system's page cache keeps what fits, once for
 all workers, so a worker's private memory does not grow with the data set. A voxel takes 7 bytes on
 disk (image float32, supervoxel uint16, label uint8): 1.8 GB for the 250 million voxels of SABS.
@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float32, Int, UInt8, UInt16
 from monai.data import Dataset
 
 from gmrd.data.cases import Case
-from gmrd.data.volume import Volume, load_volume, resize_slices
+from gmrd.data.volume import Intensities, Volume, load_volume, resize_slices
 from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
 
@@ -35,7 +35,7 @@ class CachedVolume:
     """Memory-mapped arrays of a case at the training size; see :class:`VolumeCache`.
 
     Attributes:
-        image: z-scored slices.
+        image: slices, standardised as the data set says.
         pseudo_label: Supervoxel of every pixel, 0 for background.
         label: Class ids, all 0 where the case has no ground truth.
         min_area_scale: Pixels at this size per pixel of the file.
@@ -69,6 +69,7 @@ class VolumeCache(Dataset):  # type: ignore[misc]
         image_size: Side of the training slices in pixels.
         label_values: See :func:`gmrd.data.volume.load_volume`.
         check_geometry: See :func:`gmrd.data.volume.load_volume`.
+        intensity: Likewise.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class VolumeCache(Dataset):  # type: ignore[misc]
         image_size: int,
         label_values: Mapping[int, int] | None = None,
         check_geometry: bool = True,
+        intensity: Intensities = "z_score",
     ) -> None:
         super().__init__(data=list(cases))
         self.folder, self.image_size = folder, image_size
         self.label_values, self.check_geometry = dict(label_values or {}), check_geometry
+        self.intensity = intensity
 
     def _transform(self, index: int) -> CachedVolume:
         """A case's arrays, prepared on first use."""
@@ -98,7 +101,7 @@ class VolumeCache(Dataset):  # type: ignore[misc]
 
     def _digest(self, case: Case) -> str:
         values = sorted(self.label_values.items())
-        facts: list[Any] = [FORMAT, self.image_size, values, self.check_geometry]
+        facts: list[Any] = [FORMAT, self.image_size, values, self.check_geometry, self.intensity]
         for path in (case.image, case.label, case.pseudo_label):
             if path is None:
                 continue
@@ -116,6 +119,7 @@ class VolumeCache(Dataset):  # type: ignore[misc]
             label_values=self.label_values,
             check_geometry=self.check_geometry,
             with_pseudo_label=True,
+            intensity=self.intensity,
         )
         arrays = _at_size(volume, self.image_size)
         tensors = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in arrays.items()}

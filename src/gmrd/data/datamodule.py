@@ -72,6 +72,7 @@ class EpisodeDataModule(LightningDataModule):
                 settings.image_size,
                 data.label_values,
                 data.check_geometry,
+                data.intensity,
             ),
             test_classes=tested if choice.setting == 2 else (),
             exclusion=choice.exclusion,

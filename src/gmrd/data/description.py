@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from gmrd.data.cases import Case, Layout, find_cases
 from gmrd.data.prepare.settings import Preparation
 from gmrd.data.protocol import FoldOrder, fold_cases
 from gmrd.data.pseudo_labels import Supervoxels, writable_root
-from gmrd.data.volume import Volume, load_volume
+from gmrd.data.volume import Intensities, Volume, load_volume
 from gmrd.errors import InputError
 from gmrd.io.cache_dir import default_cache_dir
 from gmrd.values.kinds import Count
@@ -39,6 +40,7 @@ class DatasetDescription:
         exclude: Ids of cases to leave out.
         cache_dir: Folder for prepared arrays.
         check_geometry: Refuse labels that are not in the place of their image.
+        intensity: ``z_score`` or ``ranks``, see :func:`gmrd.data.volume.load_volume`.
         preparation: What ``gmrd-prepare`` does; None for data prepared by other means.
     """
 
@@ -57,6 +59,7 @@ class DatasetDescription:
     exclude: Sequence[str | int] = ()
     cache_dir: Path = field(default_factory=default_cache_dir)
     check_geometry: bool = True
+    intensity: Literal["z_score", "ranks"] = "z_score"
     preparation: Preparation | None = None
 
     @cached_property
@@ -94,20 +97,30 @@ class DatasetDescription:
         return [by_id[case_id] for case_id in ids]
 
     def volume(self, case: Case) -> Volume:
-        """A case's volume, z-scored, with its label; the last few stay in memory."""
-        return _volume(case, tuple(self.label_values.items()), self.check_geometry)
+        """A case's volume, standardised, with its label; the last few stay in memory."""
+        return _volume(case, *self._how_read)
 
     def classes_in(self, case: Case) -> frozenset[int]:
         """The values of a case's label; none where it has no label."""
-        return _present(case, tuple(self.label_values.items()), self.check_geometry)
+        return _present(case, *self._how_read)
+
+    @property
+    def _how_read(self) -> tuple[tuple[tuple[int, int], ...], bool, Intensities]:
+        return tuple(self.label_values.items()), self.check_geometry, self.intensity
 
 
 @lru_cache(maxsize=8)
-def _volume(case: Case, label_values: tuple[tuple[int, int], ...], check: bool) -> Volume:
-    return load_volume(case, label_values=dict(label_values), check_geometry=check)
+def _volume(
+    case: Case, label_values: tuple[tuple[int, int], ...], check: bool, intensity: Intensities
+) -> Volume:
+    return load_volume(
+        case, label_values=dict(label_values), check_geometry=check, intensity=intensity
+    )
 
 
 @lru_cache(maxsize=512)
-def _present(case: Case, label_values: tuple[tuple[int, int], ...], check: bool) -> frozenset[int]:
-    label = _volume(case, label_values, check).label
+def _present(
+    case: Case, label_values: tuple[tuple[int, int], ...], check: bool, intensity: Intensities
+) -> frozenset[int]:
+    label = _volume(case, label_values, check, intensity).label
     return frozenset() if label is None else frozenset(np.unique(label).tolist())

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from gmrd.data.protocol import query_chunks, support_slices
@@ -55,6 +57,19 @@ def pair_slices(
         )
         for part, slices in enumerate(parts)
     ]
+
+
+def annotated_slices(
+    supports: Sequence[Volume], class_id: int, n_chunks: int
+) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n h w"]]:
+    """The support slices that :func:`pair_slices` chooses, with the class's masks on them."""
+    masks = [support.mask(class_id) for support in supports]
+    chosen = [support_slices(mask, n_chunks) for mask in masks]
+    pairs = list(zip(supports, masks, chosen, strict=True))
+    return (
+        torch.from_numpy(np.concatenate([support.image[list(z)] for support, _, z in pairs])),
+        torch.from_numpy(np.concatenate([mask[list(z)] for _, mask, z in pairs])).float(),
+    )
 
 
 def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:

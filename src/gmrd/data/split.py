@@ -136,7 +136,7 @@ class Split:
         return plan
 
     def evaluation_cases(self) -> Iterator[EvaluationCase]:
-        """The volumes of :meth:`evaluation_plan` one by one, in the files' geometry, z-scored."""
+        """The volumes of :meth:`evaluation_plan` one by one, in the files' geometry."""
         for query, supports in self.evaluation_plan():
             volumes = {
                 class_id: tuple(self.data.volume(case) for case in cases)

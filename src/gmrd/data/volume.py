@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from gmrd.io.affine import spacing_of
 from gmrd.io.agreement import WRONG_HEADER, refuse_other_place, refuse_other_shape
 from gmrd.io.readers import read_scan
 from gmrd.io.scan import Scan
+from gmrd.matching.ranks import standardised_ranks
+
+Intensities = Literal["z_score", "ranks", "raw"]
 
 ODD_SIZE = 257
 """In-plane size of files from a public resampler that adds a row and a column."""
@@ -27,7 +31,7 @@ class Volume:
 
     Attributes:
         case_id: Id of the case.
-        image: Intensities, z-scored over the whole volume unless read with ``z_score=False``.
+        image: Intensities as ``load_volume`` was asked for them.
         affine: Voxel (x, y, z) to world millimetres, as nibabel gives it.
         label: Class id of every voxel, 0 for background; None where there is no ground truth.
         pseudo_label: Supervoxel of every voxel, 0 for background; None where not asked for.
@@ -62,7 +66,7 @@ def load_volume(
     label_values: Mapping[int, int] | None = None,
     check_geometry: bool = True,
     with_pseudo_label: bool = False,
-    z_score: bool = True,
+    intensity: Intensities = "z_score",
 ) -> Volume:
     """Read a case from disk.
 
@@ -73,7 +77,8 @@ def load_volume(
         label_values: Class id of each value in the label file, where the two differ.
         check_geometry: Refuse a label that is not in the place of its image.
         with_pseudo_label: Read the supervoxels too.
-        z_score: Give the image zero mean and unit deviation over the whole volume.
+        intensity: ``z_score``: zero mean and unit deviation over the whole volume; ``ranks``: by
+            rank within the body, see :mod:`gmrd.data.ranks`; ``raw``: as in the file.
 
     Raises:
         InputError: If a file cannot be read, holds NaN or fractional labels, or disagrees with
@@ -90,7 +95,7 @@ def load_volume(
     image = trim(scan.image)
     return Volume(
         case_id=case.case_id,
-        image=standardise(image) if z_score else image,
+        image=HOW[intensity](image),
         affine=scan.affine,
         label=None if label is None else trim(label),
         pseudo_label=pseudo_label,
@@ -130,6 +135,14 @@ def standardise(image: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y
     mean, deviation = image.mean(dtype=np.float64), image.std(dtype=np.float64)
     scaled = (image - mean) / (deviation if deviation > 0 else 1.0)
     return np.asarray(scaled, dtype=np.float32)
+
+
+HOW: Mapping[str, Callable[[Float32[np.ndarray, "z y x"]], Float32[np.ndarray, "z y x"]]] = {
+    "z_score": standardise,
+    "ranks": standardised_ranks,
+    "raw": np.asarray,
+}
+"""What is done to a volume's intensities, by name."""
 
 
 def resize_slices(

@@ -8,6 +8,9 @@ from scipy import ndimage
 from scipy.special import ndtri
 from skimage.filters import threshold_otsu
 
+UNIT = 12**0.5
+"""Uniform ranks times this have a variance of 1."""
+
 SMOOTHING_PX = 2.0
 """Standard deviation of the in-plane smoothing before thresholding, which suppresses noise."""
 CLOSED_PX = 4
@@ -53,6 +56,11 @@ def ranks(
     below = np.searchsorted(known, image, side="left")
     not_above = np.searchsorted(known, image, side="right")
     return ((below + not_above) / (2 * len(known))).astype(np.float32)
+
+
+def standardised_ranks(image: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
+    """Ranks within the body with mean 0 and variance 1, instead of z-scores."""
+    return np.asarray(UNIT * (ranks(image, body_mask(image)) - 0.5), dtype=np.float32)
 
 
 def _filled(piece: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:

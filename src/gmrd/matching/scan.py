@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor, nn
 
+from gmrd.matching.ranks import UNIT
 from gmrd.matching.tokens import TokenGrid, as_tokens
 from gmrd.nn.lite import STRIDE, encode_slices
 
-UNIT = 12**0.5
-"""Uniform ranks times this factor have a variance of 1."""
 MARGIN = 2
 """Cells around the body that are encoded, too."""
 

@@ -1,12 +1,14 @@
-"""The intensity preprocessing of training: outliers clipped, then z-scored per volume."""
+"""The intensity preprocessing of training: outliers clipped, then standardised per volume."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
 
+from gmrd.data.volume import HOW
 from gmrd.values.arguments import refuse_wrong_fields
 from gmrd.values.kinds import Percentile, Window
 from gmrd.viz.pictures import grey_range
@@ -25,6 +27,8 @@ class Intensity:
         window: lowest and highest value kept, such as (-125, 275) HU for an abdominal CT.
         clip_percentile: values above this percentile are clipped to it, as is usual for MRI;
             ignored with a window.
+        standard: ``z_score`` per volume, or ``ranks`` within the body; None for that of the
+            training.
 
     Raises:
         InputError: the window is empty or reversed, or the percentile is out of range.
@@ -32,6 +36,7 @@ class Intensity:
 
     window: Window | None = None
     clip_percentile: Percentile | None = None
+    standard: Literal["z_score", "ranks"] | None = None
 
     def __post_init__(self) -> None:
         refuse_wrong_fields("intensity", self)
@@ -45,6 +50,10 @@ class Intensity:
             return image
         top = np.percentile(image, self.clip_percentile)
         return np.asarray(np.minimum(image, np.float32(top)))
+
+    def standardised(self, slices: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
+        """The clipped scan on the training's slices, as the network takes it."""
+        return HOW[self.standard or "z_score"](slices)
 
 
 def in_hounsfield(image: Float32[np.ndarray, "z y x"]) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
-from gmrd.data.volume import standardise
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
 from gmrd.predict.geometry import Grid, TrainingGeometry
@@ -56,7 +55,7 @@ class Support:
                     "far from the scan's centre. Crop the scan around it"
                 )
         return cls(
-            image=standardise(grid.slices(intensity(scan.image))),
+            image=intensity.standardised(grid.slices(intensity(scan.image))),
             masks=masks,
             step=grid.spacing[0],
         )

@@ -63,6 +63,7 @@ def _record(
         slice_shape=geometry.shape[1:],
         window=None if window is None else (float(window[0]), float(window[1])),
         clip_percentile=None if percentile is None else float(percentile),
+        intensity=split.data.intensity,
         cases=tuple(case.case_id for case in cases),
         joined={of.name: tuple(c.case_id for c in of.train_cases) for of in joined},
         fold=split.choice.fold,

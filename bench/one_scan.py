@@ -14,6 +14,7 @@ What can be measured (``--what``):
   found on slices beyond the organ's true first and last.
 - ``three_slices``: the field's protocol. Three slices of an organ are annotated, and the query's
   first and last slice with the organ are known.
+- ``adapt_N``: the matching tuned on the annotated scan by N steps.
 - ``without_NAME``: an ingredient taken away, see ``ABLATIONS``.
 - ``shots_1``, ``shots_2``, ``shots_3``: K annotated scans, the fold's last K cases, on its first
   two.
@@ -35,6 +36,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -68,6 +70,7 @@ from gmrd.matching.segmenter import (
 )
 from gmrd.matching.shape import Shapes, register_organs, registered_shapes
 from gmrd.matching.tokens import TokenGrid
+from gmrd.predict.options import Options
 from gmrd.weights import packaged
 
 ORGANS = {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"}
@@ -142,9 +145,14 @@ def files(root: Path, case: str) -> tuple[Path, Path]:
     return folder / f"image_{case}.nii.gz", folder / f"label_{case}.nii.gz"
 
 
-def predictor(root: Path, supports: Sequence[str], checkpoint: Path | None = None) -> Found:
+def predictor(
+    root: Path, supports: Sequence[str], checkpoint: Path | None = None, **options: Any
+) -> Found:
     made = gmrd.Predictor(
-        [files(root, case) for case in supports], names=ORGANS, checkpoint=checkpoint
+        [files(root, case) for case in supports],
+        names=ORGANS,
+        checkpoint=checkpoint,
+        options=Options(**options),
     )
 
     def found(scan: Scan, _: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -355,6 +363,8 @@ def measure(what: str, root: Path, supports: Sequence[str]) -> Found:
         "three_slices": three_slices, "transfer": transfer, "simpleitk": simpleitk,
         "phantom": phantom,
     }  # fmt: skip
+    if what.startswith("adapt_"):
+        return predictor(root, supports, adapt=int(what.removeprefix("adapt_")))
     return made.get(what, predictor)(root, supports)
 
 

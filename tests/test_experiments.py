@@ -39,11 +39,12 @@ def roots(cfg: DictConfig, folder: Path) -> DictConfig:
     return cfg
 
 
+@pytest.mark.filterwarnings("ignore:.*to a meta parameter:UserWarning")  # pretrained weights
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_can_be_built(name: str, tmp_path: Path) -> None:
     weights = "model.network.pretrained=none"  # or they would have to be downloaded
     cfg = roots(composed("train", tmp_path, f"experiment={name}", weights), tmp_path)
-    steps = 8000 if name == "chaost2_s1_small" else 36000
+    steps = {"small": 8000, "lite": 1000}.get(name.rpartition("_")[2], 36000)
     assert cfg.trainer.max_steps == steps
     instantiate(cfg.data)
     if cfg.evaluation_data is not None:
@@ -94,7 +95,7 @@ def test_an_experiment_states_command_expectation_and_cost(name: str) -> None:
     assert "Published Dice:" in header or "Expected:" in header
 
 
-SCORED = re.compile(r"(?:published/)?([a-z0-9]+)_s(\d)")
+SCORED = re.compile(r"(?:published/)?([a-z0-9]+)_s(\d)(?:_lite)?")
 PUBLISHED = [name for name in EXPERIMENTS if name.startswith("published/")]
 
 

@@ -93,13 +93,14 @@ ALLOWED: dict[str, set[str]] = {
     "supervoxels": set(),
     "io": set(),
     "viz": {"io"},
-    "data": {"supervoxels", *PICTURES},
+    "data": {"supervoxels", "matching", *PICTURES},
     "module": METHOD,
     "checkpoint": {"components", "module"},
+    "adaptation": METHOD | {"data"},
     "matching": METHOD | {"io", "supervoxels"},
-    "evaluation": TRAINED | PICTURES | {"data"},
+    "evaluation": TRAINED | PICTURES | {"data", "matching", "adaptation"},
     "training": TRAINED | PICTURES | {"data", "evaluation"},
-    "predict": TRAINED | PICTURES | {"data", "matching"},
+    "predict": TRAINED | PICTURES | {"data", "matching", "adaptation"},
     "viewer": {"predict", "matching", "io", "viz"},
     "cli": TRAINED
     | PICTURES

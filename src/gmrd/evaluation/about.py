@@ -30,6 +30,8 @@ def about(
         "setting": split.choice.setting,
         "protocol": settings.protocol,
         "chunks": settings.n_chunks,
+        "alignment": settings.alignment,
+        "adapt": settings.adapt,
         "support": split.choice.support,
         "exclusion": split.choice.exclusion if split.choice.setting == 2 else "none",
         "group": split.choice.group,

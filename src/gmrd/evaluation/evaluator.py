@@ -10,20 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gmrd.data.pairing import Protocol, pair_slices
+from gmrd.adaptation import adapted
+from gmrd.data.pairing import Protocol, annotated_slices, pair_slices
 from gmrd.data.split import EvaluationCase
 from gmrd.data.volume import Volume
+from gmrd.evaluation.aligned import Along
 from gmrd.evaluation.metrics import volume_scores
 from gmrd.evaluation.predictions import Probabilities
 from gmrd.evaluation.scores import ScoredCase
-from gmrd.inference import THRESHOLD, Chunk, Segmenter, segment
+from gmrd.inference import THRESHOLD, Chunk, Segmenter, resize, resize_masks, segment
+from gmrd.nn import GMRD
 from gmrd.values.arguments import refuse_wrong_fields
-from gmrd.values.kinds import Count
+from gmrd.values.kinds import Count, Natural
+
+Alignment = Literal["none", "features"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class Evaluator:
         classes: class id to organ name.
         n_chunks: support slices per volume, and chunks of the query.
         protocol: see the module's docstring.
+        alignment: ``none`` | ``features``: whether supports are aligned with the query.
+        adapt: steps of tuning a network on each set of supports, see :mod:`gmrd.adaptation`;
+            only a GMRD is tuned.
         batch_size: query slices encoded together.
         device: of the networks.
 
@@ -44,6 +54,8 @@ class Evaluator:
     classes: Mapping[int, str]
     n_chunks: Count = 3
     protocol: Protocol = "chunks"
+    alignment: Alignment = "none"
+    adapt: Natural = 0
     batch_size: Count = 8
     device: torch.device | str = "cpu"
 
@@ -73,14 +85,42 @@ class Evaluator:
             class_id: self.chunks(case.query, supports, class_id)
             for class_id, supports in case.supports.items()
         }
+        if self.adapt and isinstance(network, GMRD):
+            network = self._tuned(network, case)
         found = segment(network, query, chunks, batch_size=self.batch_size, device=self.device)
         return {class_id: probability.numpy() for class_id, probability in found.items()}
 
     def chunks(self, query: Volume, supports: Sequence[Volume], class_id: int) -> list[Chunk]:
         """See :func:`gmrd.data.pairing.pair_slices`."""
-        return pair_slices(
+        chunks = pair_slices(
             query, supports, class_id, n_chunks=self.n_chunks, protocol=self.protocol
         )
+        if self.alignment == "none":
+            return chunks
+        return [self._along.lay(chunk, query, supports) for chunk in chunks if chunk.query_slices]
+
+    def _tuned(self, network: GMRD, case: EvaluationCase) -> GMRD:
+        """The network tuned on the case's supports; cases with the same supports share it."""
+        key = (id(network), tuple(
+            (class_id, tuple(volume.case_id for volume in supports))
+            for class_id, supports in case.supports.items()
+        ))  # fmt: skip
+        if key not in self._kept:
+            classes = [
+                (resize(slices, network.image_size), resize_masks(masks, network.image_size))
+                for class_id, supports in case.supports.items()
+                for slices, masks in (annotated_slices(supports, class_id, self.n_chunks),)
+            ]
+            self._kept[key] = adapted(network, classes, self.adapt)
+        return self._kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[tuple[int, object], GMRD]:
+        return {}
+
+    @cached_property
+    def _along(self) -> Along:
+        return Along()
 
     def _score(
         self, method: str, case: EvaluationCase, class_id: int, probability: NDArray[np.float32]

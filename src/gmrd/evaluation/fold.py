@@ -145,6 +145,8 @@ def evaluator_of(split: Split, settings: EvaluationSettings) -> Evaluator:
         classes=split.classes,
         n_chunks=settings.n_chunks,
         protocol=settings.protocol,
+        alignment=settings.alignment,
+        adapt=settings.adapt,
         batch_size=settings.batch_size,
         device=choose_device(settings.device),
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from gmrd.data.pairing import Protocol
-from gmrd.values.kinds import Count
+from gmrd.evaluation.evaluator import Alignment
+from gmrd.values.kinds import Count, Natural
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,9 @@ class EvaluationSettings:
     Attributes:
         n_chunks: support slices per volume, and chunks of the query.
         protocol: ``chunks`` | ``all_slices``.
+        alignment: ``none`` | ``features``: whether a support's slices are laid along the query,
+            see :mod:`gmrd.evaluation.aligned`.
+        adapt: steps of tuning on the annotated slices, see :mod:`gmrd.adaptation`.
         batch_size: query slices encoded together.
         device: ``auto`` | ``cpu`` | ``cuda``.
         save_predictions: whether to save the scored mask of every organ and case.
@@ -25,6 +29,8 @@ class EvaluationSettings:
 
     n_chunks: Count
     protocol: Protocol
+    alignment: Alignment
+    adapt: Natural
     batch_size: Count
     device: str
     save_predictions: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from gmrd.matching.segmenter import (
     match,
     place,
 )
+from gmrd.matching.tuning import Tuning, tune
 from gmrd.nn.lite import STRIDE, fused, lite_encoder
 from gmrd.predict.frame import Frame
 from gmrd.predict.geometry import Grid
@@ -90,6 +91,7 @@ class MatchingMethod:
         read: annotated scans with their label maps.
         names: label value to organ name.
         encoder: whose features are matched, see :func:`gmrd.nn.lite.lite_encoder`.
+        adapt: steps of tuning on the annotated scans, see :mod:`gmrd.matching.tuning`.
 
     Attributes:
         names: label value to name, of the organs large enough to match.
@@ -105,8 +107,10 @@ class MatchingMethod:
         names: Mapping[int, str],
         *,
         encoder: str,
+        adapt: int = 0,
         progress: Progress = silent,
     ) -> None:
+        self.adapt, self.progress = adapt, progress
         self.frame = Frame.of(read[0][0])
         network = fused(lite_encoder(encoder))
         laid = [self._lay(scan, label, names) for scan, label in read]
@@ -123,6 +127,15 @@ class MatchingMethod:
             MatchingSupport(scan, masks[:, large], network, progress) for scan, masks in laid
         ]
 
+    @cached_property
+    def tuning(self) -> Tuning | None:
+        """What was learned from the annotated scans; None where nothing was to be."""
+        if not self.adapt:
+            return None
+        cells = [annotated for s in self.supports for annotated in (s.coarse, s.fine)]
+        prior = (ACROSS_MM, IN_PLANE_PX * self.frame.pixel)
+        return tune(cells, prior, self.adapt, progress=self.progress)
+
     def place(self, scan: Scan, progress: Progress = silent) -> Query:
         """Align a query with the supports."""
         working, grid = self.frame.resample(scan)
@@ -136,7 +149,11 @@ class MatchingMethod:
             pieces: keep as many components of each organ as are annotated.
             progress: called during the work.
         """
-        matched = match(query.placed, self.supports, progress)
+        placed, supports = query.placed, self.supports
+        if self.tuning is not None:
+            placed = self.tuning.placed(placed)
+            supports = [self.tuning.support(support) for support in supports]
+        matched = match(placed, supports, progress)
         probabilities = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
         if pieces:
             self.keep_organs(query, probabilities)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +12,14 @@ import torch
 from jaxtyping import Bool, Float32, Int, UInt
 from scipy import ndimage
 
+from gmrd.adaptation import Annotated, adapted
 from gmrd.checkpoint.load import load_module
 from gmrd.checkpoint.record import TrainingRecord, record_of
 from gmrd.data.protocol import support_slices
-from gmrd.data.volume import standardise
-from gmrd.inference import Chunk, Segmenter, label_map
+from gmrd.inference import Chunk, Segmenter, label_map, resize, resize_masks
 from gmrd.inference import segment as segment_slices
 from gmrd.io.scan import Scan
+from gmrd.matching.scan import Progress, silent
 from gmrd.module import GMRDModule
 from gmrd.predict.geometry import Grid, TrainingGeometry
 from gmrd.predict.heights import HeightAlignment, align_heights, nearest_slices, within_extent
@@ -59,6 +60,7 @@ class NetworkMethod:
         intensity: preprocessing of intensities; None for that of the training.
         options: see :class:`Options`.
         device: to run the network on.
+        progress: of the tuning that ``options.adapt`` asks for.
 
     Raises:
         InputError: the checkpoint is refused, or a label vanishes on the network's slices.
@@ -74,6 +76,7 @@ class NetworkMethod:
         intensity: Intensity | None,
         options: Options,
         device: torch.device,
+        progress: Progress = silent,
     ) -> None:
         if isinstance(checkpoint, GMRDModule):
             self.name, module = "a module in memory", checkpoint
@@ -85,12 +88,17 @@ class NetworkMethod:
         self.knows_geometry = bool(geometry or known)
         self.geometry = geometry or known or TrainingGeometry.of(read[0][0])
         self.intensity = intensity or recorded
+        if self.intensity.standard is None:
+            self.intensity = replace(self.intensity, standard=recorded.standard)
         self.supports = [Support.resampled(*p, names, self.geometry, self.intensity) for p in read]
+        if options.adapt:
+            classes = [self._annotated(value) for value in names]
+            self.network = adapted(self.network, classes, options.adapt, progress=progress)
 
     def __call__(self, scan: Scan) -> NetworkResult:
         """Every organ's probabilities on the scan's voxels."""
         grid = Grid.between(scan, self.geometry)
-        image = standardise(grid.slices(self.intensity(scan.image)))
+        image = self.intensity.standardised(grid.slices(self.intensity(scan.image)))
         alignments = [
             align_heights(image, support.image, grid.spacing[0], support.step)
             for support in self.supports
@@ -106,6 +114,17 @@ class NetworkMethod:
             {value: grid.scan(self._smoothed(p.numpy())) for value, p in found.items()},
             covered=grid.share_covered(np.clip(scan.image - np.median(scan.image), 0, None)),
         )
+
+    def _annotated(self, value: int) -> Annotated:
+        """The annotated slices of an organ that predictions are made from."""
+        size, n_slices = self.network.image_size, self.options.n_support_slices
+        chosen = [
+            (support, list(support_slices(support.masks[value], n_slices)))
+            for support in self.supports
+        ]
+        images = _stack([support.image[z] for support, of in chosen for z in of])
+        masks = _stack([support.masks[value][z] for support, of in chosen for z in of])
+        return resize(images, size), resize_masks(masks, size)
 
     def _smoothed(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
         """Smoothed along z, because slices are predicted independently of each other."""
@@ -157,7 +176,10 @@ def _training_of(record: TrainingRecord | None) -> tuple[TrainingGeometry | None
     if record is None:
         return None, Intensity()
     geometry = TrainingGeometry(record.orientation, record.spacing, record.slice_shape)
-    return geometry, Intensity(window=record.window, clip_percentile=record.clip_percentile)
+    intensity = Intensity(
+        window=record.window, clip_percentile=record.clip_percentile, standard=record.intensity
+    )
+    return geometry, intensity
 
 
 def _largest(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:

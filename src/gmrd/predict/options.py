@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gmrd.values.arguments import refuse_wrong_fields
-from gmrd.values.kinds import Count, NonNegative
+from gmrd.values.kinds import Count, Natural, NonNegative
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class Options:
 
     Attributes:
         encoder: whose features are matched: ``lite0``, ``lite1`` or ``lite2``.
+        adapt: steps of tuning on the supports before any query: of the matching, or with a
+            checkpoint of the network; 0 for none.
         extent: with a checkpoint, ``aligned`` skips query slices that lie, once aligned with the
             support, more than ``margin`` outside the organ; ``all`` predicts every slice.
         margin: share of the organ's length that is also searched beyond each end.
@@ -32,6 +34,7 @@ class Options:
     """
 
     encoder: Literal["lite0", "lite1", "lite2"] = "lite0"
+    adapt: Natural = 0
     extent: Literal["aligned", "all"] = "aligned"
     margin: NonNegative = 0.1
     n_support_slices: Count = 3

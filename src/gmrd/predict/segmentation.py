@@ -77,14 +77,18 @@ class Predictor:
         device = choose_device(self.options.device, key="options.device")
         read = [read_pair(*pair) for pair in support]
         self.matching = MatchingMethod(
-            read, label_names(names, read), encoder=self.options.encoder, progress=progress
+            read,
+            label_names(names, read),
+            encoder=self.options.encoder,
+            adapt=self.options.adapt if checkpoint is None else 0,
+            progress=progress,
         )
         if store is not None:
             store.encode(self.matching.supports, self.options.encoder, fine=checkpoint is None)
         self.names = self.matching.names
         self.network = None if checkpoint is None else NetworkMethod(
             checkpoint, read, self.names, geometry=geometry, intensity=intensity,
-            options=self.options, device=device,
+            options=self.options, device=device, progress=progress,
         )  # fmt: skip
         self.checkpoint = self.network.name if self.network else UNTRAINED
         self.in_hounsfield = {in_hounsfield(scan.image) for scan, _ in read}

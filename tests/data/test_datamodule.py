@@ -165,6 +165,16 @@ def test_ranks_take_the_place_of_z_scores(make_data: MakeData) -> None:
     assert (np.diff(second.ravel()[order]) > -1e-3).all()  # the order of z-scores, but for rounding
 
 
+def test_a_split_is_read_as_a_network_was_trained(make_data: MakeData) -> None:
+    split = make_data().split
+    ranked = split.reading("ranks")
+    case = split.test_cases[0]
+    assert ranked.test_cases == split.test_cases
+    expected = make_data(intensity="ranks").data.volume(case).image
+    np.testing.assert_array_equal(ranked.data.volume(case).image, expected)
+    assert not np.array_equal(split.data.volume(case).image, expected)
+
+
 def test_a_damaged_entry_and_a_full_disk(
     make_data: MakeData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,8 +25,10 @@ def main(cfg: DictConfig) -> float:
     path = Path(str(cfg.ckpt_path))
     checkpoint = read_checkpoint(path)
     module = rebuilt(checkpoint, path)
-    split = read_split(plain(cfg.data))
-    refuse_what_was_seen(cfg.ckpt_path, record_of(module), split)
+    split, record = read_split(plain(cfg.data)), record_of(module)
+    refuse_what_was_seen(cfg.ckpt_path, record, split)
+    if record is not None:
+        split = split.reading(record.intensity)
     output_dir = Path(HydraConfig.get().runtime.output_dir)
     save_config(cfg, output_dir)
     settings = EvaluationSettings.from_config(cfg)

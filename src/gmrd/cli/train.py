@@ -51,7 +51,9 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     save_config(cfg, output_dir)
     # Build all objects first, so that bad settings are refused before any data is read.
     datamodule = instantiate(cfg.data)
-    scored = read_split(plain(cfg.evaluation_data)) if cfg.evaluation_data else datamodule.split
+    scored = datamodule.split
+    if cfg.evaluation_data:
+        scored = read_split(plain(cfg.evaluation_data)).reading(scored.data.intensity)
     conclusion = ScoreHeldOut(cfg, scored, output_dir)
     module = construct("model", cfg.model)
     module.configure_optimizers()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gmrd.data.cases import Case
@@ -72,6 +72,10 @@ class Split:
 
     def __post_init__(self) -> None:
         self.test_classes  # noqa: B018 - refuses a wrong group before anything runs
+
+    def reading(self, intensity: Literal["z_score", "ranks"]) -> Split:
+        """The same split with intensities standardised as a network's training had them."""
+        return replace(self, data=replace(self.data, intensity=intensity))
 
     @property
     def name(self) -> str:

@@ -41,7 +41,8 @@ def test_organs_working_slices_and_a_networks_maps_need_memory(
     monkeypatch: pytest.MonkeyPatch, n_organs: int, working: tuple[int, ...], with_network: bool
 ) -> None:
     scan = Scan("a", np.zeros((40, 50, 60), np.float32), affine())
-    free = memory.FIXED + scan.image.size * memory.BYTES_PER_VOXEL + 4 * 32 * 32 * (30 + 25)
+    working_voxel = memory.BYTES_PER_WORKING_VOXEL + memory.BYTES_PER_WORKING_VOXEL_AND_ORGAN
+    free = memory.FIXED + scan.image.size * memory.BYTES_PER_VOXEL + 4 * 32 * 32 * working_voxel
     monkeypatch.setattr(memory, "free_bytes", lambda: int(free))
     memory.refuse_too_large(scan, 1, (4, 32, 32), with_network=False)
     with pytest.raises(InputError, match="GB of memory"):

@@ -12,7 +12,7 @@ FIXED = 0.6e9
 """Bytes for encoding, whatever the scan."""
 
 BYTES_PER_WORKING_VOXEL = 30
-BYTES_PER_WORKING_VOXEL_AND_ORGAN = 25
+BYTES_PER_WORKING_VOXEL_AND_ORGAN = 33
 """For features, and for probabilities while they are matched and refined."""
 
 BYTES_PER_VOXEL = 10

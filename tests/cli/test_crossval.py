@@ -34,7 +34,7 @@ def test_a_fold_that_fails_leaves_the_table_of_the_others(command: Command, tmp_
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("folds=[]",), "name no training"),
+        (("folds=[]",), "leave nothing to train"),
         (("devices=0",), 'such as "devices=[0]"'),
         (("data.root=null",), "data.root is not set"),
         (("setting=2", "data.test_groups=[]"), "has no data.test_groups"),

@@ -76,7 +76,7 @@ ROOTS = {"types", "errors", "processes", "values"}
 """What every room may import; they import nothing but each other."""
 
 PICTURES = {"viz", "io"}
-METHOD = {"nn", "losses", "metrics", "inference", "module", "components", "weights"}
+METHOD = {"nn", "losses", "metrics", "inference", "module", "components"}
 TRAINED = METHOD | {"checkpoint"}
 
 ALLOWED: dict[str, set[str]] = {
@@ -84,7 +84,6 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "processes": set(),
     "values": set(),
-    "weights": set(),
     "components": set(),
     "nn": {"components"},
     "losses": {"nn"},

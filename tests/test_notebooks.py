@@ -11,7 +11,7 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SMALL = {
     "1_data_and_supervoxels": {"size": 64, "min_size": 200},
-    "2_one_episode_step_by_step": {"size": 64},
+    "2_one_episode_step_by_step": {"size": 64, "checkpoint": NOTEBOOKS / "phantom.pt"},
     "3_predict_your_own_scan": {"size": 64},
     "4_results_from_wandb": {"size": 48, "steps": 8},
     "5_annotate_predict_correct": {"size": 64, "n_cases": 3},

@@ -16,7 +16,7 @@ OLDEST = {
     "name": "phantom", "orientation": "LPS", "spacing": [7.7, 2.5, 2.5],
     "slice_shape": [128, 128], "window": None, "clip_percentile": None,
 }  # fmt: skip
-"""All that the packaged network's checkpoint tells."""
+"""All that the checkpoint of the second notebook tells."""
 
 RECORD = TrainingRecord(
     name="sabs", orientation="LAS", spacing=(3.0, 1.4, 1.4), slice_shape=(256, 256),

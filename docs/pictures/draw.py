@@ -27,7 +27,7 @@ def folds(axes: Axes) -> None:
     """Which case each fold tests, and which of them is its support."""
     ids = [str(case) for case in range(1, N_CASES + 1)]
     for row in range(N_FOLDS):
-        members = fold_cases(ids, row, n_folds=N_FOLDS, order="published")
+        members = fold_cases(ids, row, n_folds=N_FOLDS)
         for column, case in enumerate(ids):
             role = "S" if case == members[-1] else "Q" if case in members else ""
             colour = {"S": "#e69f00", "Q": "#009e73", "": "#eeeeee"}[role]

@@ -9,6 +9,7 @@ import torch
 from torchvision.models import resnet18
 
 from gmrd.checkpoint.record import TrainingRecord
+from gmrd.evaluation.about import _encoder
 from gmrd.evaluation.fold import _untrained
 from gmrd.module import GMRDModule
 
@@ -32,3 +33,10 @@ def test_the_untrained_network_has_the_weights_that_training_began_with(
     loaded.hparams["scans"] = RECORD.to_plain()
     random = _untrained(loaded).state_dict()
     assert not torch.equal(random["encoder.layer3.1.conv2.weight"], start["layer3.1.conv2.weight"])
+
+
+def test_a_table_names_the_encoder_that_was_used() -> None:
+    lite = {"_target_": "gmrd.nn.lite_features.LiteFeatures", "name": "lite1"}
+    assert _encoder({"backbone": "resnet101", "encoder": lite}) == "LiteFeatures lite1"
+    assert _encoder({"encoder": {"_target_": "mine.Unet"}}) == "Unet"
+    assert _encoder({"backbone": "resnet18", "encoder": None}) == "resnet18"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gmrd.checkpoint.record import TrainingRecord, record_of
 from gmrd.data.split import Split
 from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.module import GMRDModule
+from gmrd.values.arguments import TARGET
 
 
 def about(
@@ -23,6 +27,7 @@ def about(
         steps: number of training steps; None if unknown.
     """
     record = record_of(module)
+    own = module.hparams["network"].get("encoder")
     return {
         "data": split.name,
         "trained_on": record.name if record else None,
@@ -36,11 +41,20 @@ def about(
         "exclusion": split.choice.exclusion if split.choice.setting == 2 else "none",
         "group": split.choice.group,
         "variant": module.variant,
-        "backbone": module.hparams["network"].get("backbone"),
-        "pretrained": (record.pretrained or "none") if record else None,
+        "backbone": _encoder(module.hparams["network"]),
+        "pretrained": (record.pretrained or "none") if record and not own else None,
         "steps": steps,
         "seed": int(module.hparams["seed"]),
     }
+
+
+def _encoder(network: Mapping[str, Any]) -> str | None:
+    """The ResNet, or the class of another encoder with the network that it names."""
+    encoder = network.get("encoder")
+    if not encoder:
+        return network.get("backbone")
+    kind = str(encoder[TARGET]).rpartition(".")[2]
+    return " ".join(filter(None, (kind, encoder.get("name"))))
 
 
 def decided_by(module: GMRDModule, split: Split) -> dict[str, object]:

@@ -99,7 +99,7 @@ class _Matcher:
     ) -> None:
         across, in_plane = deviations
         grid, inside = annotated.grid, annotated.grid.body
-        self.reach, self.temperature = (REACH * across, REACH * in_plane), temperature
+        self.temperature = temperature
         self.deviations = torch.tensor([across, in_plane, in_plane])
         self.heights = grid.heights
         self.first = torch.cat([torch.zeros(1), inside.flatten(1).sum(dim=1).cumsum(0)]).long()
@@ -135,12 +135,13 @@ class _Matcher:
     def _near(self, expected: Float32[Tensor, "n 3"]) -> Tensor:
         """Indices of the support's cells within the prior's reach of any of these positions."""
         low, high = expected.min(dim=0).values, expected.max(dim=0).values
-        across, in_plane = self.reach
+        across = REACH * self.deviations[0]
         level = (self.heights >= low[0] - across) & (self.heights <= high[0] + across)
         slices = torch.nonzero(level)[:, 0]
         if not len(slices):
             return slices
         start, stop = int(self.first[slices[0]]), int(self.first[slices[-1] + 1])
-        plane = self.positions[start:stop, 1:]
-        near = ((plane >= low[1:] - in_plane) & (plane <= high[1:] + in_plane)).all(dim=1)
-        return start + torch.nonzero(near)[:, 0]
+        # From the box around the tile's positions, so that its corners are left out.
+        places = self.positions[start:stop]
+        away = torch.maximum(low - places, places - high).clamp_(min=0).div_(self.deviations)
+        return start + torch.nonzero(away.square_().sum(dim=1) <= REACH**2)[:, 0]

@@ -96,8 +96,8 @@ def align(query: TokenGrid, support: TokenGrid, query_box: Box, support_box: Box
     Args:
         query: coarse tokens, one cell per 8 pixels.
         support: likewise.
-        query_box: edges (top, bottom, left, right) of the body in mm.
-        support_box: likewise.
+        query_box: bounding box of the body in mm (top, bottom, left, right).
+        support_box: the same for the support.
     """
     rough = query.pooled(4), support.pooled(4)
     tried = [

@@ -64,7 +64,7 @@ def lite_encoder(name: str = "lite0") -> nn.Module:
     )
     named = _by_order(read_weights(name), template.state_dict())
     encoder.load_state_dict({key: named[key] for key in encoder.state_dict()})
-    # timm runs the stages after the last level, too: three quarters of the time for nothing.
+    # timm also runs the stages after the last level, which takes three quarters of the time.
     last: str = encoder.feature_info.module_name(-1)  # type: ignore[operator, union-attr]
     encoder.blocks = nn.Sequential(*list(encoder.blocks)[: int(last.rpartition(".")[2]) + 1])  # type: ignore[arg-type]
     return encoder.eval().requires_grad_(False)

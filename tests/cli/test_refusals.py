@@ -112,7 +112,11 @@ def test_values_and_keys(refusal, phantom, override, parts) -> None:
 
 @pytest.mark.parametrize(
     ("code", "remedy"),
-    [(errno.EROFS, "choose a writable folder"), (errno.ENOSPC, "free some space"), (errno.EACCES, "")],
+    [
+        (errno.EROFS, "choose a writable folder"),
+        (errno.ENOSPC, "free some space"),
+        (errno.EACCES, ""),
+    ],
 )
 def test_what_the_system_refuses_comes_with_a_remedy_where_it_is_known(
     code: int, remedy: str

@@ -59,14 +59,13 @@ from gmrd.matching.edges import follow_edges
 from gmrd.matching.labels import THRESHOLD
 from gmrd.matching.scan import WorkingScan
 from gmrd.matching.segmenter import (
-    ACROSS_MM,
     FOUND,
-    IN_PLANE_PX,
     REGION_WEIGHT,
     REGISTERED_REGION_WEIGHT,
     SHAPE_WEIGHT,
     MatchingSupport,
     enlarged,
+    prior,
 )
 from gmrd.matching.shape import Shapes, register_organs, registered_shapes
 from gmrd.matching.tokens import TokenGrid
@@ -171,7 +170,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
     def found(scan: Scan, truth: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         query = made.matching.place(scan)
         placed, masks = query.placed, {}
-        deviations = (ACROSS_MM, IN_PLANE_PX * placed.scan.spacing[1])
+        deviations = prior(placed.scan.spacing[1])
         for organ, (value, name) in enumerate(ORGANS.items()):
             true = query.grid.slices((truth == value).astype(np.float32)) > 0.5
             annotated = support_slices(support.masks[:, organ] > 0.5)
@@ -210,19 +209,20 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             three = Shapes(between(support, organ, annotated, float(slope)), support.scan.spacing)
             laid = [(three, alignment)]
             where = placed.scan.heights, placed.scan.spacing[1], laid
-            ((fit,),) = register_organs(
-                torch.from_numpy(by_region.vote(probability.numpy(), REGISTERED_REGION_WEIGHT)),
-                *where,
-            )
+
+            def voted(
+                probability: torch.Tensor, by_region: regions.Regions = by_region
+            ) -> torch.Tensor:
+                found = by_region.vote(probability.numpy(), REGISTERED_REGION_WEIGHT)
+                return torch.from_numpy(found)
+
+            ((fit,),) = register_organs(voted(probability), *where)
             if fit is not None:
                 places = fit.positions(expected)
                 places[..., 0] = expected[..., 0]
                 own = carry_labels(grid, grid.body, [(shown.only(0), places)], deviations)
                 probability = on_pixels(replace(looks[1], organs=own.organs))
-            shapes = registered_shapes(
-                torch.from_numpy(by_region.vote(probability.numpy(), REGISTERED_REGION_WEIGHT)),
-                *where,
-            )
+            shapes = registered_shapes(voted(probability), *where)
             mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
             followed = follow_edges(mixed, torch.from_numpy(placed.scan.ranks)).numpy()
             decided = by_region.vote(followed, REGION_WEIGHT)

@@ -16,7 +16,7 @@ from torchmetrics import Metric
 
 from gmrd.components import build, is_trusted, name_of, targets
 from gmrd.errors import InputError
-from gmrd.inference import segment
+from gmrd.inference import THRESHOLD, segment
 from gmrd.metrics import EpisodeMetrics, OrganDice
 from gmrd.nn import GMRD
 from gmrd.types import Episode, HeldOutCase
@@ -172,7 +172,9 @@ class GMRDModule(LightningModule):
     def test_step(self, batch: HeldOutCase, batch_idx: int) -> None:
         """Dice of every class of a held-out case; gmrd-evaluate has the other scores."""
         for label, probability in self.predict_step(batch, batch_idx).items():
-            self.test_metrics.update(batch.names[label], probability > 0.5, batch.truth[label])
+            self.test_metrics.update(
+                batch.names[label], probability > THRESHOLD, batch.truth[label]
+            )
 
     def on_test_epoch_end(self) -> None:
         """Log the mean over cases of every organ, and over the organs."""

@@ -78,7 +78,7 @@ def load_volume(
         check_geometry: Refuse a label that is not in the place of its image.
         with_pseudo_label: Read the supervoxels too.
         intensity: ``z_score``: zero mean and unit deviation over the whole volume; ``ranks``: by
-            rank within the body, see :mod:`gmrd.data.ranks`; ``raw``: as in the file.
+            rank within the body, see :mod:`gmrd.matching.ranks`; ``raw``: as in the file.
 
     Raises:
         InputError: If a file cannot be read, holds NaN or fractional labels, or disagrees with

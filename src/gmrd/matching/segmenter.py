@@ -167,6 +167,11 @@ def _mirrored(
     return alignment.reflected or exchanged > as_stored + MIRROR_GAIN
 
 
+def prior(pixel: float) -> tuple[float, float]:
+    """Deviations of the positional prior in mm (across slices, in plane), for a pixel size."""
+    return ACROSS_MM, IN_PLANE_PX * pixel
+
+
 def match(
     placed: Placed, supports: Sequence[MatchingSupport], progress: Progress = silent
 ) -> Matched:
@@ -177,15 +182,16 @@ def match(
     then registered on its own to what was found of it, and matched again from there.
     """
     query, coarse = placed.scan, placed.coarse
-    deviations = (ACROSS_MM, IN_PLANE_PX * query.spacing[1])
+    deviations = prior(query.spacing[1])
     paired = list(zip(supports, placed.alignments, strict=True))
     first = carry_labels(
         coarse, coarse.body, [(s.coarse, a.of(coarse)) for s, a in paired], deviations
     )
     where = _found(first.probability)
     if not where.any():
-        nothing = np.zeros((query.ranks.shape[0], first.organs.shape[-1], *query.ranks.shape[1:]))
-        return Matched(nothing.astype(np.float32), nothing.astype(np.float32))
+        n_slices, *sides = query.ranks.shape
+        nothing = np.zeros((n_slices, first.organs.shape[-1], *sides), dtype=np.float32)
+        return Matched(nothing, nothing.copy())
     look = _FineMatching(where, placed, paired, deviations, progress)
     found = look.on_pixels(look.evidence)
     progress("Refining", 0, 4)

@@ -17,12 +17,11 @@ from gmrd.matching.labels import evident_pieces, most_probable
 from gmrd.matching.reverse import reverse_dice
 from gmrd.matching.scan import Progress, WorkingScan, silent
 from gmrd.matching.segmenter import (
-    ACROSS_MM,
-    IN_PLANE_PX,
     MatchingSupport,
     Placed,
     match,
     place,
+    prior,
 )
 from gmrd.matching.tuning import Tuning, tune
 from gmrd.nn.lite import STRIDE, fused, lite_encoder
@@ -133,8 +132,14 @@ class MatchingMethod:
         if not self.adapt:
             return None
         cells = [annotated for s in self.supports for annotated in (s.coarse, s.fine)]
-        prior = (ACROSS_MM, IN_PLANE_PX * self.frame.pixel)
-        return tune(cells, prior, self.adapt, progress=self.progress)
+        return tune(cells, prior(self.frame.pixel), self.adapt, progress=self.progress)
+
+    @cached_property
+    def _tuned_supports(self) -> list[MatchingSupport]:
+        """The supports with projected tokens; the supports themselves if nothing was learned."""
+        if self.tuning is None:
+            return self.supports
+        return [self.tuning.support(support) for support in self.supports]
 
     def place(self, scan: Scan, progress: Progress = silent) -> Query:
         """Align a query with the supports."""
@@ -149,11 +154,8 @@ class MatchingMethod:
             pieces: keep as many components of each organ as are annotated.
             progress: called during the work.
         """
-        placed, supports = query.placed, self.supports
-        if self.tuning is not None:
-            placed = self.tuning.placed(placed)
-            supports = [self.tuning.support(support) for support in supports]
-        matched = match(placed, supports, progress)
+        placed = query.placed if self.tuning is None else self.tuning.placed(query.placed)
+        matched = match(placed, self._tuned_supports, progress)
         probabilities = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
         if pieces:
             self.keep_organs(query, probabilities)
@@ -198,7 +200,7 @@ class MatchingMethod:
     def _reverse(self, placed: Placed, masks: Float32[np.ndarray, "z k y x"]) -> list[float]:
         """Reverse Dice of masks on the working slices, for the best support."""
         cells = shares(torch.from_numpy(masks), STRIDE)
-        deviations = (ACROSS_MM, IN_PLANE_PX * self.frame.pixel)
+        deviations = prior(self.frame.pixel)
         scores = [
             reverse_dice(support.coarse, placed.coarse, cells, alignment, deviations)
             for support, alignment in zip(self.supports, placed.alignments, strict=True)

@@ -209,7 +209,7 @@ def match(
     followed = _smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query)
     refined = regions.vote(followed, REGION_WEIGHT)
     progress("Refining", 4, 4)
-    return Matched(refined, raw.numpy())
+    return Matched(_restored(refined, supports), _restored(raw.numpy(), supports))
 
 
 class _FineMatching:
@@ -278,6 +278,18 @@ def _smooth(
     return np.asarray(
         ndimage.gaussian_filter1d(probability.numpy(), deviation, axis=0, mode="nearest")
     )
+
+
+def _restored(
+    probability: Float32[np.ndarray, "z k y x"], supports: Sequence[MatchingSupport]
+) -> Float32[np.ndarray, "z k y x"]:
+    """Half of what blurring takes from the probability of thin organs is given back.
+
+    With all of it, rings of 8 mm in abdominal organs were found too thick.
+    """
+    attainable = torch.stack([support.shapes.attainable for support in supports]).mean(dim=0)
+    left = (1 + attainable.numpy()) / 2
+    return np.minimum(probability / left[:, None, None], 1.0)
 
 
 def _found(probability: Float32[Tensor, "z h w k"]) -> Bool[Tensor, "z h2 w2"]:

@@ -49,7 +49,7 @@ def _chain(node: ast.AST) -> list[str] | None:
 
 READERS = {
     **{f"cli/{name}.py": name for name in COMMANDS},
-    **{f"training/{name}.py": "train" for name in ("held_out", "remember", "rerun", "strategy")},
+    **{f"training/{name}.py": "train" for name in ("conclusion", "remember", "rerun", "strategy")},
 }
 
 

@@ -1,4 +1,4 @@
-"""Lightning's view of a data set: training and validation episodes, and the held-out cases."""
+"""Lightning's view of a data set: training and validation episodes, and the test cases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gmrd.types import HeldOutCase
 
 
 class EpisodeDataModule(LightningDataModule):
-    """Episodes from the training cases of a split, and its held-out cases to test.
+    """Episodes from the training cases of a split, and its test cases.
 
     Args:
         split: The data set, and which part is for training.

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig
 
 from gmrd.cli.declared import DECLARED, fitted_keys
-from gmrd.data.pseudo_labels import Supervoxels
+from gmrd.data.supervoxel_files import Supervoxels
 from gmrd.errors import InputError
 from helpers.commands import RunHere, composed
 

@@ -15,8 +15,8 @@ from gmrd.data.episode_settings import EpisodeSettings
 from gmrd.data.episodes import EpisodeDataset, EpisodeSource
 from gmrd.data.loader import EpisodeLoader, EpisodeSampler
 from gmrd.data.pairing import HeldOutCases
-from gmrd.data.pseudo_labels import make_up_to_date
 from gmrd.data.split import Split
+from gmrd.data.supervoxel_files import make_up_to_date
 from gmrd.errors import InputError
 from gmrd.types import HeldOutCase
 

@@ -51,7 +51,7 @@ docs: install ## Run the notebooks and build the documentation site in build/sit
 	$(BIN)/python -m gmrd.cli.reference docs/commands.md docs/experiment-files.md
 	MPLBACKEND= $(BIN)/python .ci/site/notebooks.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --config-file .ci/mkdocs.yml
-	@echo "The site: build/site/index.html"
+	@echo "The site: build/site/index.html; searchable by $(BIN)/python -m http.server -d build/site"
 
 pictures: install ## Draw the pictures of the documentation from phantoms (needs xvfb)
 	MPLBACKEND=Agg $(BIN)/python docs/pictures/draw.py

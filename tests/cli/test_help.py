@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,9 @@ COMMANDS = command_names()
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_fits_a_screen(name: str) -> None:
-    assert len(help_text(name, width=100).splitlines()) <= 40
+    lines = help_text(name, width=100).splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 100
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -112,3 +116,17 @@ def test_examples_are_lines_of_a_shell(name: str) -> None:
     for example in page_of(name).examples:
         words = shlex.split(example, comments=True)
         assert all(re.fullmatch(r"-m|[\w.@/]+=.*", word) for word in words[1:]), example
+
+
+def test_the_cache_is_shown_without_importing_torch(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.argv = ['gmrd-cache']\n"
+        "from gmrd.cli.cache import main; main()\n"
+        "print('torch' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "GMRD_CACHE": str(tmp_path)},
+    )  # fmt: skip
+    assert ended.stdout.splitlines()[-1] == "False", ended.stderr
+    assert ended.stdout.startswith(f"{tmp_path / 'supports'}: 0 files")

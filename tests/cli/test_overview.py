@@ -37,7 +37,10 @@ def test_info_for_a_person_names_folders(monkeypatch, capsys) -> None:
 
 def test_gmrd_alone_lists_the_commands(monkeypatch, capsys) -> None:
     run(monkeypatch)
-    assert "gmrd-predict: segment scans from" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "gmrd-predict: segment scans from" in printed
+    assert len(printed.splitlines()) <= 40
+    assert max(map(len, printed.splitlines())) <= 100
 
 
 def test_an_unknown_word_is_refused(monkeypatch, capsys) -> None:

@@ -19,7 +19,7 @@ from gmrd.cli.prepare import prepare
 from gmrd.data.build import plain, read_description
 from gmrd.data.description import DatasetDescription
 from gmrd.data.phantom import make_phantom_volume
-from gmrd.data.pseudo_labels import make_up_to_date
+from gmrd.data.supervoxel_files import make_up_to_date
 from gmrd.errors import InputError
 from helpers.commands import RunHere
 from helpers.raw_data import write_dicom_series, write_masks

@@ -224,7 +224,7 @@ def test_supervoxels_of_a_read_only_root_go_to_the_cache(
     root = tmp_path / "data"
     make_phantom(root, n_cases=2, seed=3, size=64)
     before = set(root.rglob("*"))
-    monkeypatch.setattr("gmrd.data.pseudo_labels.os.access", lambda *_: False)
+    monkeypatch.setattr("gmrd.data.supervoxel_files.os.access", lambda *_: False)
     settings = {"pseudo_labels": "supervoxels/{case}.nii.gz", "supervoxels": {"min_size": 200}}
     data = make_data(root=root, folds=[["1"]], **settings)
     data.prepare_data()

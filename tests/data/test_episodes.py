@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from scipy.stats import chisquare
 
 from gmrd.data.augmentation import Augmentation
 from gmrd.data.episodes import collate_episodes
-from gmrd.data.windows import find_windows, held_out
+from gmrd.data.stretches import find_stretches, held_out
 from gmrd.errors import InputError
 from gmrd.io.nifti_writer import write_nifti
 from gmrd.types import Episode
@@ -80,6 +82,18 @@ def test_what_a_worker_refuses_is_one_sentence(make_data: MakeData, num_workers:
     assert "\n" not in str(refusal.value)
 
 
+def test_python_ends_while_a_loader_with_workers_is_alive() -> None:
+    program = (
+        "from gmrd.data.loader import EpisodeLoader\n"
+        "from gmrd.errors import InputError\n"
+        "class Refusing(list):\n"
+        "    def __getitem__(self, index): raise InputError('refused')\n"
+        "try: next(iter(EpisodeLoader(Refusing('abc'), num_workers=1)))\n"
+        "except InputError as error: kept = error\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)
+
+
 def test_support_and_query_are_neighbouring_slices_of_the_class(make_data: MakeData) -> None:
     """Without augmentation the slices can be found in the volumes again."""
     data = make_data(augmentation=None, n_shot=2, held_out_fraction=0)
@@ -130,11 +144,13 @@ def test_volumes_and_classes_are_drawn_evenly(make_data: MakeData) -> None:
         drawn[index, int(opened[index][0].pseudo_label[z][mask][0])] += 1
     by_volume = [sum(n for (of, _), n in drawn.items() if of == i) for i in range(len(opened))]
     assert chisquare(by_volume).pvalue > 0.01
-    for index, (_, windows) in enumerate(opened):
-        counts = np.array([drawn[index, label] for label in windows.labels])
+    for index, (_, stretches) in enumerate(opened):
+        counts = np.array([drawn[index, label] for label in stretches.labels])
         assert chisquare(counts).pvalue > 0.01
-        runs = np.array([len(starts) for starts in windows.starts])
-        assert chisquare(counts, counts.sum() * runs / runs.sum()).pvalue < 1e-3  # not by slices
+        numbers = np.array([len(starts) for starts in stretches.starts])
+        assert (
+            chisquare(counts, counts.sum() * numbers / numbers.sum()).pvalue < 1e-3
+        )  # not by slices
 
 
 def test_held_out_supervoxels_are_in_no_training_episode(make_data: MakeData) -> None:
@@ -157,11 +173,11 @@ def test_setting_2_never_shows_a_test_class(make_data: MakeData) -> None:
     data = make_data(setting=2, group=1, augmentation=None)
     source = data.episode_source()
     for index in range(len(source.volumes)):
-        volume, windows = source.open(index, length=2, validation=False)
-        used = {z + k for starts in windows.starts for z in starts for k in range(2)}
+        volume, stretches = source.open(index, length=2, validation=False)
+        used = {z + k for starts in stretches.starts for z in starts for k in range(2)}
         assert not volume.presence[sorted(used)][:, [2, 3]].any()
     everything = make_data().episode_source().open(0, length=2, validation=False)[1]
-    assert sum(map(len, everything.starts)) > sum(map(len, windows.starts))
+    assert sum(map(len, everything.starts)) > sum(map(len, stretches.starts))
 
 
 def test_true_labels_of_the_other_classes(make_data: MakeData) -> None:
@@ -223,7 +239,7 @@ def test_windows_against_a_plain_search(
     areas = rng.integers(0, 25, (n_slices, n_labels)) * (rng.random((n_slices, n_labels)) < 0.7)
     usable = rng.random(n_slices) < 0.8
     keep = rng.random(n_labels) < 0.8
-    windows = find_windows(areas, usable, keep, length=length, min_area=float(min_area))
+    stretches = find_stretches(areas, usable, keep, length=length, min_area=float(min_area))
     expected = {
         (label, start)
         for label in range(1, n_labels)
@@ -234,11 +250,11 @@ def test_windows_against_a_plain_search(
         and areas[start : start + length, label].max() >= min_area
     }
     found = {
-        (label, z) for label, zs in zip(windows.labels, windows.starts, strict=True) for z in zs
+        (label, z) for label, zs in zip(stretches.labels, stretches.starts, strict=True) for z in zs
     }
     assert found == expected
     if found:
-        assert windows.draw(rng) in expected
+        assert stretches.draw(rng) in expected
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 
 from gmrd.data.augmentation import Augmentation
 from gmrd.data.episodes import augment
-from gmrd.data.windows import find_windows
+from gmrd.data.stretches import find_stretches
 from helpers.data import MakeData
 
 AREAS = np.array([  # slices x labels; label 0 is background
@@ -26,14 +26,14 @@ AREAS = np.array([  # slices x labels; label 0 is background
 
 
 def test_rejection_draws_again_until_the_run_is_large_enough() -> None:
-    windows = find_windows(AREAS, np.ones(6, bool), np.ones(5, bool), length=2, min_area=200.0)
+    stretches = find_stretches(AREAS, np.ones(6, bool), np.ones(5, bool), length=2, min_area=200.0)
     rng = np.random.default_rng(0)
-    found = Counter(windows.draw(rng, "rejection") for _ in range(20_000))
+    found = Counter(stretches.draw(rng, "rejection") for _ in range(20_000))
     expected = Counter(rejected(rng) for _ in range(200_000))
     assert set(found) == set(expected)
     counts, weights = (np.array([of[key] for key in sorted(expected)]) for of in (found, expected))
     assert chisquare(counts, weights / weights.sum() * counts.sum()).pvalue > 0.01
-    even = Counter(windows.draw(rng)[0] for _ in range(3_000))
+    even = Counter(stretches.draw(rng)[0] for _ in range(3_000))
     assert chisquare([even[label] for label in (1, 2, 3)]).pvalue > 0.01
 
 

@@ -36,7 +36,7 @@ def test_a_scan_labels_itself() -> None:
     assert dice(found, support.shares) > 0.9
 
 
-def test_windows_and_bands_change_nothing() -> None:
+def test_tiles_and_bands_change_nothing() -> None:
     """Against one product of all positions; what lies beyond the reach weighs e^-3 at most."""
     support = annotated()
     grid_, expected = support.grid, support.grid.positions()

@@ -17,7 +17,7 @@ Plain = str | int | float | bool | None | list[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
-    """Geometry and intensities of the training volumes, the held-out data, and the settings.
+    """Geometry and intensities of the training volumes, the tested data, and the settings.
 
     Values that an older or converted checkpoint does not record are None or empty.
 
@@ -31,7 +31,7 @@ class TrainingRecord:
         intensity: standardisation of intensities, ``z_score`` or ``ranks``.
         cases: ids of the training cases.
         joined: the same for each joined data set, by its name.
-        fold: the held-out fold.
+        fold: the tested fold.
         setting: 1, or 2 if slices of the test organs were excluded.
         group: number of the group of organs excluded in Setting 2.
         seed: of the random draws.

@@ -6,6 +6,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gmrd.cli.console import command
+from gmrd.io.bounded_folder import BoundedFolder
+from gmrd.io.cache_dir import default_supports_dir
 
 console = Console()
 
@@ -13,9 +15,7 @@ console = Console()
 @command("cache")
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
-    from gmrd.predict.store import default_store
-
-    store = default_store()
+    store = BoundedFolder(default_supports_dir())
     if cfg.delete:
         console.print(f"{store.clear()} files deleted from {store.folder}", highlight=False)
         return
@@ -23,5 +23,5 @@ def main(cfg: DictConfig) -> None:
     console.print(
         f"{store.folder}: {n_files} files with encoded supports, {n_bytes / 1e6:.0f} MB of at most "
         f"{store.most_bytes / 1e6:.0f} MB",
-        highlight=False,
-    )
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip

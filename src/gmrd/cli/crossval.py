@@ -11,8 +11,7 @@ from rich.console import Console
 
 from gmrd.cli.console import command
 from gmrd.errors import InputError
-from gmrd.evaluation.jobs import Job, run_jobs
-from gmrd.evaluation.overrides import key_of
+from gmrd.evaluation.jobs import Job, key_of, run_jobs
 
 OWN = ("folds", "seeds", "groups", "collect", "n_jobs", "devices", "page", "out")
 """Keys of this command that gmrd-train does not have."""

@@ -54,7 +54,7 @@ def workspace(entity: str, project: str, name: str, organs: Sequence[str]) -> An
     dice = [f"test/dice_{organ}" for organ in organs]
     sections = [
         ws.Section(
-            name="Dice of the held-out cases",
+            name="Dice of the test cases",
             panels=[wr.BarPlot(title=key, metrics=[key]) for key in ("test/dice", *dice)],
             is_open=True,
         ),

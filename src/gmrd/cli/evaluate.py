@@ -1,4 +1,4 @@
-"""gmrd-evaluate: score a checkpoint on the held-out cases of a fold."""
+"""gmrd-evaluate: score a checkpoint on the test cases of a fold."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ def help_text(name: str, width: int | None = None) -> str:
     page = page_of(name)
     columns = min(WIDTH, width or shutil.get_terminal_size((WIDTH, 40)).columns)
     parts = [
-        textwrap.fill(page.summary, columns),
+        textwrap.fill(page.summary, columns, break_on_hyphens=False),
         "\n".join(f"  {example}" for example in page.examples),
-        textwrap.fill(page.notes, columns) if page.notes else "",
+        textwrap.fill(page.notes, columns, break_on_hyphens=False) if page.notes else "",
         "\n".join(_settings(page, columns)),
         "\n".join(_endings(name, page)),
     ]

@@ -6,12 +6,14 @@ import json
 import os
 import platform
 import sys
+import textwrap
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from gmrd.cli.help import WIDTH
 from gmrd.cli.keys import choices_of, command_names, page_of
 from gmrd.io.cache_dir import default_cache_dir
 
@@ -33,7 +35,7 @@ def main() -> None:
     elif not words or words[0] in ("--help", "-h", "help"):
         print(USAGE)
         for name in command_names():
-            print(f"{page_of(name).summary}")
+            print(_wrapped(page_of(name).summary))
     else:
         Console(stderr=True).print(
             f"[bold red]error:[/] gmrd {' '.join(words)}: use gmrd info or gmrd --help; the other "
@@ -41,6 +43,10 @@ def main() -> None:
             highlight=False,
         )
         sys.exit(2)
+
+
+def _wrapped(summary: str) -> str:
+    return textwrap.fill(summary, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def info() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""gmrd-train: train self-supervised, then score the held-out cases."""
+"""gmrd-train: train self-supervised, then score the test cases."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], GMRDModule]:
 def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDModule]:
     from gmrd.data.build import plain, read_split
     from gmrd.training.callbacks import switched_on
-    from gmrd.training.held_out import ScoreHeldOut, measured
+    from gmrd.training.conclusion import Conclusion, measured
     from gmrd.training.remember import remember
     from gmrd.training.resume import checkpoint_to_resume
     from gmrd.training.strategy import passing_sigterm_on
@@ -54,7 +54,7 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     scored = datamodule.split
     if cfg.evaluation_data:
         scored = read_split(plain(cfg.evaluation_data)).reading(scored.data.intensity)
-    conclusion = ScoreHeldOut(cfg, scored, output_dir)
+    conclusion = Conclusion(cfg, scored, output_dir)
     module = construct("model", cfg.model)
     module.configure_optimizers()
     callbacks = [*switched_on(members(cfg, "callbacks"), cfg.trainer), conclusion]

@@ -18,9 +18,9 @@ from gmrd.data.cases import Layout
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.description import DatasetDescription
 from gmrd.data.episode_settings import EpisodeSettings
-from gmrd.data.pseudo_labels import Supervoxels
 from gmrd.data.root import root_of
 from gmrd.data.split import ProtocolChoice, Split
+from gmrd.data.supervoxel_files import Supervoxels
 from gmrd.errors import InputError
 from gmrd.values.fit import fitted
 from gmrd.values.kinds import Count, Natural

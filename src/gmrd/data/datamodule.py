@@ -1,4 +1,4 @@
-"""Lightning's view of a data set: training and validation episodes, and the held-out cases."""
+"""Lightning's view of a data set: training and validation episodes, and the test cases."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gmrd.data.episode_settings import EpisodeSettings
 from gmrd.data.episodes import EpisodeDataset, EpisodeSource
 from gmrd.data.loader import EpisodeLoader, EpisodeSampler
 from gmrd.data.pairing import HeldOutCases
-from gmrd.data.pseudo_labels import make_up_to_date
 from gmrd.data.split import Split
+from gmrd.data.supervoxel_files import make_up_to_date
 from gmrd.errors import InputError
 from gmrd.types import HeldOutCase
 
 
 class EpisodeDataModule(LightningDataModule):
-    """Episodes from the training cases of a split, and its held-out cases to test.
+    """Episodes from the training cases of a split, and its test cases.
 
     Args:
         split: The data set, and which part is for training.

@@ -13,7 +13,7 @@ import numpy as np
 from gmrd.data.cases import Case, Layout, find_cases
 from gmrd.data.prepare.settings import Preparation
 from gmrd.data.protocol import FoldOrder, fold_cases
-from gmrd.data.pseudo_labels import Supervoxels, writable_root
+from gmrd.data.supervoxel_files import Supervoxels, writable_root
 from gmrd.data.volume import Intensities, Volume, load_volume
 from gmrd.errors import InputError
 from gmrd.io.cache_dir import default_cache_dir

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gmrd.data.augmentation import Augmentation
-from gmrd.data.windows import Draw
+from gmrd.data.stretches import Draw
 from gmrd.values.arguments import refuse_wrong_fields
 from gmrd.values.kinds import Count, Natural, NonNegative, Seed, Share
 
@@ -19,7 +19,7 @@ class EpisodeSettings:
         n_query: Query slices of an episode.
         min_area: Smallest area of the class in at least one slice of an episode, in pixels.
         draw: How supervoxels are drawn, ``even`` | ``rejection``, see
-            :meth:`gmrd.data.windows.Windows.draw`.
+            :meth:`gmrd.data.stretches.Stretches.draw`.
         held_out_fraction: Share of the supervoxels that only validation episodes use.
         augmentation: Random transforms; None to disable them.
         seed: Seed of the episodes.

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from gmrd.data.augmentation import Augmentation
 from gmrd.data.cache import CachedVolume, VolumeCache
 from gmrd.data.protocol import ExclusionRule, excluded_slices
-from gmrd.data.windows import Draw, Windows, find_windows, held_out
+from gmrd.data.stretches import Draw, Stretches, find_stretches, held_out
 from gmrd.errors import InputError
 from gmrd.types import Episode
 
@@ -49,8 +49,8 @@ class EpisodeSource:
     held_out_fraction: float = 0.0
     min_area: float = 200.0
 
-    def open(self, index: int, *, length: int, validation: bool) -> tuple[CachedVolume, Windows]:
-        """Volume ``index`` with the runs of ``length`` slices that can be its episodes."""
+    def open(self, index: int, *, length: int, validation: bool) -> tuple[CachedVolume, Stretches]:
+        """Volume ``index`` with the stretches of ``length`` slices that can be its episodes."""
         volume: CachedVolume = self.volumes[index]
         usable = np.ones(len(volume.image), dtype=bool)
         if self.test_classes:
@@ -64,7 +64,7 @@ class EpisodeSource:
         else:
             keep = held_out(volume.case_id, areas.shape[1], self.held_out_fraction) == validation
         min_area = self.min_area * volume.min_area_scale
-        return volume, find_windows(areas, usable, keep, length=length, min_area=min_area)
+        return volume, find_stretches(areas, usable, keep, length=length, min_area=min_area)
 
 
 @dataclass
@@ -82,7 +82,7 @@ class EpisodeDataset(Dataset[Episode]):
         n_query: Query slices of an episode.
         augmentation: Random transforms; none at all if None.
         validation: Draw from the held-out supervoxels.
-        draw: How often each class comes, see :meth:`gmrd.data.windows.Windows.draw`.
+        draw: How often each class comes, see :meth:`gmrd.data.stretches.Stretches.draw`.
     """
 
     sources: Sequence[EpisodeSource]
@@ -93,7 +93,7 @@ class EpisodeDataset(Dataset[Episode]):
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     validation: bool = False
     draw: Draw = "even"
-    _opened: dict[tuple[int, int], tuple[CachedVolume, Windows]] = field(
+    _opened: dict[tuple[int, int], tuple[CachedVolume, Stretches]] = field(
         default_factory=dict, init=False, repr=False
     )
 
@@ -113,9 +113,9 @@ class EpisodeDataset(Dataset[Episode]):
         """
         rng = np.random.default_rng([self.seed, int(self.validation), index])
         source = int(rng.integers(len(self.sources)))
-        volume, windows = self._draw_volume(source, rng)
-        label, start = windows.draw(rng, self.draw)
-        order = np.arange(start, start + windows.length)
+        volume, stretches = self._draw_volume(source, rng)
+        label, start = stretches.draw(rng, self.draw)
+        order = np.arange(start, start + stretches.length)
         if rng.random() < 0.5:
             order = order[::-1]
         truth = bool(self.sources[source].true_classes) and not self.validation
@@ -132,11 +132,11 @@ class EpisodeDataset(Dataset[Episode]):
             any_empty_support=bool((support[1].flatten(1).sum(1) == 0).any()),
         )
 
-    def _draw_volume(self, source: int, rng: np.random.Generator) -> tuple[CachedVolume, Windows]:
+    def _draw_volume(self, source: int, rng: np.random.Generator) -> tuple[CachedVolume, Stretches]:
         for index in rng.permutation(len(self.sources[source].volumes)):
-            volume, windows = self._open(source, int(index))
-            if windows.labels:
-                return volume, windows
+            volume, stretches = self._open(source, int(index))
+            if stretches.labels:
+                return volume, stretches
         raise InputError(self._no_episode(self.sources[source]))
 
     def _no_episode(self, source: EpisodeSource) -> str:
@@ -151,7 +151,7 @@ class EpisodeDataset(Dataset[Episode]):
             + ("; another data.group may leave more slices" if tested else "")
         )
 
-    def _open(self, source: int, index: int) -> tuple[CachedVolume, Windows]:
+    def _open(self, source: int, index: int) -> tuple[CachedVolume, Stretches]:
         key = (source, index)
         if key not in self._opened:
             self._opened[key] = self.sources[source].open(

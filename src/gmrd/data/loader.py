@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from typing import Any
+from weakref import WeakSet
 
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -63,8 +66,10 @@ class EpisodeLoader(DataLoader[Episode]):
 
     def __iter__(self) -> Iterator[Episode]:  # type: ignore[override]
         """Batches; a worker's InputError is raised without the worker's traceback."""
+        batches = super().__iter__()
+        _workers.update(getattr(batches, "_workers", ()))
         try:
-            yield from super().__iter__()
+            yield from batches
         except InputError as error:
             raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from None
 
@@ -83,3 +88,18 @@ def _outlive_signals(worker: int) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+_workers: WeakSet[BaseProcess] = WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Kill the workers that outlive their iterators when Python ends.
+
+    Otherwise Python would terminate them by the signal that they ignore, and wait for ever.
+    """
+    if hasattr(signal, "SIGCHLD"):  # torch raises an error for a killed worker
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for worker in list(_workers):
+        worker.kill()

@@ -111,7 +111,7 @@ def support_slices(mask: Bool[np.ndarray, "z y x"], n_chunks: int = 3) -> list[i
 
 
 def query_chunks(mask: Bool[np.ndarray, "z y x"], n_chunks: int = 3) -> list[list[int]]:
-    """The class's slices, divided into ``n_chunks`` runs, each to be predicted with one support.
+    """The class's slices, divided into ``n_chunks`` parts, each to be predicted with one support.
 
     A class with fewer slices than chunks leaves some chunks empty.
     """

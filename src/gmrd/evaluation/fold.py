@@ -1,4 +1,4 @@
-"""Scoring a trained network on the held-out cases of a fold."""
+"""Scoring a trained network on the test cases of a fold."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def score_fold(
 
     Args:
         module: the trained network, loaded or just trained.
-        split: whose held-out cases are scored.
+        split: whose test cases are scored.
         settings: of the evaluation.
         output_dir: where scores, pictures and predictions go.
         steps: number of training steps; None if unknown.

@@ -22,6 +22,11 @@ from gmrd.io.atomic import replacing
 from gmrd.processes import PARENT
 
 
+def key_of(override: str) -> str:
+    """The key of Hydra's ``key=value``, without a leading ``+``, ``++`` or ``~``."""
+    return override.split("=")[0].lstrip("+~")
+
+
 @dataclass(frozen=True)
 class Job:
     """A gmrd-train with its folder, in which it resumes after an interruption."""

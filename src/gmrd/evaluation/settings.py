@@ -1,4 +1,4 @@
-"""How held-out cases are scored: the configuration group ``evaluation``."""
+"""How test cases are scored: the configuration group ``evaluation``."""
 
 from __future__ import annotations
 

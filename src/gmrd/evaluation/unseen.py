@@ -20,7 +20,7 @@ def refuse_what_was_seen(ckpt_path: str, record: TrainingRecord | None, split: S
     if seen:
         raise InputError(
             f"{ckpt_path} was trained on {', '.join(seen)}, which fold={split.choice.fold} of "
-            f"{split.name} tests: it held out fold={record.fold}"
+            f"{split.name} tests: score it on fold={record.fold}"
         )
     if record.name == split.name and record.cases is not None:
         _refuse_other_setting(ckpt_path, record, split)

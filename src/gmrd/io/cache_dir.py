@@ -1,4 +1,4 @@
-"""The folder for files that gmrd can recompute."""
+"""Folders for files that gmrd can recompute."""
 
 from __future__ import annotations
 
@@ -9,3 +9,8 @@ from pathlib import Path
 def default_cache_dir() -> Path:
     """``$GMRD_CACHE``, or ``~/.cache/gmrd``."""
     return Path(os.environ.get("GMRD_CACHE") or Path.home() / ".cache" / "gmrd")
+
+
+def default_supports_dir() -> Path:
+    """Encoded supports: ``$GMRD_CACHE/supports``, or ``~/.cache/gmrd/supports``."""
+    return default_cache_dir() / "supports"

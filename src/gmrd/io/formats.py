@@ -1,4 +1,4 @@
-"""A file's format by its first bytes, and the largest volume that is read."""
+"""File formats: their extensions, their first bytes, and the largest volume that is read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from gmrd.errors import InputError
 
 Format = Literal["nifti", "nrrd", "metaimage", "dicom", "zip"]
 
+NIFTI_EXTENSIONS = (".nii", ".nii.gz")
+SCAN_EXTENSIONS = (*NIFTI_EXTENSIONS, ".nrrd", ".mha")
+ARCHIVE_EXTENSION = ".zip"
+READABLE_EXTENSIONS = (*SCAN_EXTENSIONS, ARCHIVE_EXTENSION)
+"""All that :func:`gmrd.io.readers.read_scan` opens; a DICOM series is a folder."""
+
 MAX_VOXELS = 1200 * 512 * 512
 """Largest volume that is read: 1200 slices of 512 x 512."""
 
@@ -20,6 +26,12 @@ MAX_DEFLATION = 1032
 """Deflate cannot compress further, so a file that claims more lies about its size."""
 
 GZIP = b"\x1f\x8b"
+
+
+def stem(path: Path) -> str:
+    """A file's name without its image extensions."""
+    name = path.name.removesuffix(".gz")
+    return name.rsplit(".", 1)[0] if "." in name else name
 
 
 def format_of(path: Path) -> Format:

@@ -16,8 +16,7 @@ from jaxtyping import Float, Num
 
 from gmrd.errors import InputError
 from gmrd.io.affine import refuse_unplaceable, spacing_of
-from gmrd.io.formats import GZIP, check_size
-from gmrd.io.names import stem
+from gmrd.io.formats import GZIP, check_size, stem
 from gmrd.io.nifti_header import MAX_TRAILING, NiftiHeader, check_nifti
 from gmrd.io.scan import Geometry, Scan, voxel_size
 from gmrd.io.voxels import VoxelType, as_voxels

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from gmrd.errors import InputError
 from gmrd.io.affine import is_sheared
 from gmrd.io.atomic import replacing
-from gmrd.io.names import NIFTI_EXTENSIONS
+from gmrd.io.formats import NIFTI_EXTENSIONS
 
 FREE_TEXT = ("data_type", "db_name", "descrip", "aux_file", "intent_name")
 """Fields that may hold a patient's name and are cleared; NIfTI-2 lacks the first two."""

@@ -14,8 +14,7 @@ from gmrd.errors import InputError
 from gmrd.io.agreement import refuse_other_place, refuse_other_shape
 from gmrd.io.archive import unpacked
 from gmrd.io.dicom import read_series
-from gmrd.io.formats import format_of, is_folder
-from gmrd.io.names import SCAN_EXTENSIONS, stem
+from gmrd.io.formats import SCAN_EXTENSIONS, format_of, is_folder, stem
 from gmrd.io.nifti import nifti_geometry, read_nifti
 from gmrd.io.scan import Geometry, Scan
 from gmrd.io.text_volume import read_text_volume

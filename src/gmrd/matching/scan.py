@@ -64,7 +64,7 @@ class WorkingScan:
     ) -> TokenGrid:
         cells = STRIDE // scale
         body = F.avg_pool2d(torch.from_numpy(self.body[slices])[:, None].float(), cells)[:, 0] > 0.3
-        rows, columns = _window(body, scale)
+        rows, columns = _around(body, scale)
         pixels = tuple(slice(part.start * cells, part.stop * cells) for part in (rows, columns))
         images = UNIT * (torch.from_numpy(self.ranks[slices][:, pixels[0], pixels[1]]) - 0.5)
         levels: list[list[Tensor]] = []
@@ -98,7 +98,7 @@ def _edges(piece: Bool[np.ndarray, "y x"]) -> tuple[int, int, int, int]:
     return top, bottom, left, right
 
 
-def _window(body: Bool[Tensor, "z h w"], scale: int) -> tuple[slice, slice]:
+def _around(body: Bool[Tensor, "z h w"], scale: int) -> tuple[slice, slice]:
     """Rows and columns of cells around the body, in multiples of 4 cells."""
     parts = []
     for axis, size in ((2, body.shape[1]), (1, body.shape[2])):

@@ -10,7 +10,7 @@ import numpy as np
 
 from gmrd.errors import InputError
 from gmrd.io.digest import digest
-from gmrd.io.names import SCAN_EXTENSIONS, stem
+from gmrd.io.formats import SCAN_EXTENSIONS, stem
 from gmrd.io.readers import read_scan
 
 

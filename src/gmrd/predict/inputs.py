@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 
 from gmrd.errors import InputError
+from gmrd.io.formats import READABLE_EXTENSIONS, stem
 from gmrd.io.marks import holds_slices, is_result
-from gmrd.io.names import READABLE_EXTENSIONS, stem
 
 RESERVED = ("index", "summary")
 """Names of a batch's own files."""

@@ -1,8 +1,7 @@
 """A cache of encoded supports on disk, so that later runs need not encode them again.
 
 An entry's name is a digest of the support's slices and masks, the encoder's name and the package's
-code, so a changed support never matches an old entry. The least recently used entries are deleted
-when the cache exceeds :data:`MOST_BYTES`.
+code, so a changed support never matches an old entry.
 """
 
 from __future__ import annotations
@@ -17,30 +16,20 @@ import numpy as np
 import torch
 
 import gmrd
-from gmrd.io.atomic import replacing
-from gmrd.io.cache_dir import default_cache_dir
+from gmrd.io.bounded_folder import BoundedFolder
+from gmrd.io.cache_dir import default_supports_dir
 from gmrd.matching.dense import Annotated
 from gmrd.matching.segmenter import MatchingSupport
 from gmrd.matching.tokens import TokenGrid
 
-MOST_BYTES = 2 * 10**9
-
 
 def default_store() -> SupportStore:
-    """``$GMRD_CACHE/supports``, or ``~/.cache/gmrd/supports``."""
-    return SupportStore(default_cache_dir() / "supports")
+    """The encoded supports of this person's predictions."""
+    return SupportStore(default_supports_dir())
 
 
-class SupportStore:
-    """A private folder of encoded supports.
-
-    Args:
-        folder: created with the first entry.
-        most_bytes: largest total size of the entries.
-    """
-
-    def __init__(self, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
-        self.folder, self.most_bytes = folder, most_bytes
+class SupportStore(BoundedFolder):
+    """A folder of encoded supports."""
 
     def encode(self, supports: Sequence[MatchingSupport], encoder: str, *, fine: bool) -> None:
         """Set the encoded cells of every support, from the cache if possible.
@@ -57,52 +46,21 @@ class SupportStore:
                     support, part, self._kept(f"{name}-{part}.pt", partial(getattr, support, part))
                 )
 
-    def size(self) -> tuple[int, int]:
-        """Number of entries and their total size in bytes."""
-        entries = self._entries()
-        return len(entries), sum(file.stat().st_size for file in entries)
-
-    def clear(self, *, down_to: int = 0) -> int:
-        """Delete the least recently used entries until at most ``down_to`` bytes are left.
-
-        Returns:
-            The number of deleted entries.
-        """
-        entries = sorted(self._entries(), key=lambda file: file.stat().st_mtime)
-        total, deleted = sum(file.stat().st_size for file in entries), 0
-        for file in entries:
-            if total <= down_to:
-                break
-            total, deleted = total - file.stat().st_size, deleted + 1
-            file.unlink(missing_ok=True)
-        return deleted
-
-    def _entries(self) -> list[Path]:
-        return list(self.folder.glob("*.pt"))
-
     def _kept(self, name: str, make: Callable[[], Annotated]) -> Annotated:
-        path = self.folder / name
-        found = _load(path)
+        found = _load(self.folder / name)
         if found is None:
             found = make()
-            self._save(path, found)
+            self._save(name, found)
         return found
 
-    def _save(self, path: Path, made: Annotated) -> None:
+    def _save(self, name: str, made: Annotated) -> None:
         grid = made.grid
-        window = grid.tokens.any(dim=-1)  # the encoded part: the body and a margin
+        encoded = grid.tokens.any(dim=-1)  # the body and a margin
         plain = {
-            "tokens": grid.tokens[window], "window": window, "body": grid.body,
+            "tokens": grid.tokens[encoded], "encoded": encoded, "body": grid.body,
             "heights": grid.heights, "cell": grid.cell, "shares": made.shares,
         }  # fmt: skip
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.folder.chmod(0o700)
-            with replacing(path) as temporary:
-                torch.save(plain, temporary)
-            self.clear(down_to=self.most_bytes)
-        except (OSError, ValueError):  # also InputError: a full disk must not cost the result
-            return
+        self.add(name, lambda path: torch.save(plain, path))
 
 
 def _load(path: Path) -> Annotated | None:
@@ -110,7 +68,7 @@ def _load(path: Path) -> Annotated | None:
     try:
         plain = torch.load(path, weights_only=True)
         tokens = torch.zeros(*plain["body"].shape, plain["tokens"].shape[-1])
-        tokens[plain["window"]] = plain["tokens"]
+        tokens[plain["encoded"]] = plain["tokens"]
         os.utime(path)
         grid = TokenGrid(tokens, plain["body"], plain["heights"], plain["cell"])
         return Annotated(grid, plain["shares"])

@@ -19,7 +19,7 @@ SAME = (
     "name", "fold", "setting", "group", "cases", "joined", "seed",
     "window", "clip_percentile", "orientation", "spacing", "slice_shape",
 )  # fmt: skip
-"""What identifies a training: the data, the held-out part, and the seed."""
+"""What identifies a training: the data, the tested part, and the seed."""
 
 
 @rank_zero_only  # type: ignore[untyped-decorator]

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gmrd.errors import InputError
-from gmrd.evaluation.overrides import key_of
+from gmrd.evaluation.jobs import key_of
 from gmrd.io.atomic import replacing
 from gmrd.io.csv_file import write_csv
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gmrd.io.formats import READABLE_EXTENSIONS
 from gmrd.io.marks import holds_slices
-from gmrd.io.names import READABLE_EXTENSIONS
 from gmrd.io.readers import read_scan
 from gmrd.predict.batch import looks_like_labels
 from gmrd.predict.label_files import write_labels

@@ -14,8 +14,7 @@ from jaxtyping import Float, Num
 from gmrd.data.cases import Case
 from gmrd.data.inspection.findings import Finding, Portrait, Severity
 from gmrd.data.prepare.sources import refuse_reversed
-from gmrd.data.pseudo_labels import Supervoxels
-from gmrd.data.supervoxel_files import MARK, fingerprint
+from gmrd.data.supervoxel_files import MARK, Supervoxels, fingerprint
 from gmrd.data.volume import ODD_SIZE, as_label
 from gmrd.errors import InputError
 from gmrd.io.agreement import WRONG_HEADER, refuse_other_place, refuse_other_shape

@@ -15,8 +15,7 @@ from gmrd.data.cases import Case
 from gmrd.data.prepare.settings import Preparation
 from gmrd.data.prepare.sources import read_case
 from gmrd.data.prepare.steps import prepare_volume
-from gmrd.data.pseudo_labels import Supervoxels
-from gmrd.data.supervoxel_files import make_supervoxels
+from gmrd.data.supervoxel_files import Supervoxels, make_supervoxels
 from gmrd.data.volume import Volume
 from gmrd.io.atomic import replacing
 from gmrd.io.nifti_writer import write_nifti

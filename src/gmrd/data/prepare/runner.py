@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from gmrd.data.cases import CASE, Case, Layout, case_paths, select_cases
 from gmrd.data.prepare.job import Job, as_json, plain, write_json
 from gmrd.data.prepare.settings import Preparation
-from gmrd.data.pseudo_labels import Supervoxels
+from gmrd.data.supervoxel_files import Supervoxels
 from gmrd.errors import InputError
 from gmrd.processes import as_worker
 

@@ -1,4 +1,4 @@
-"""Runs of neighbouring slices that can form an episode of a pseudo-class."""
+"""Stretches of neighbouring slices that can form an episode of a pseudo-class."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Draw = Literal["even", "rejection"]
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Runs of ``length`` slices that all hold a label, grouped by label.
+class Stretches:
+    """Stretches of ``length`` slices that all hold a label, grouped by label.
 
     Attributes:
-        labels: The labels that have a run, ascending.
-        starts: First slices of each label's runs.
-        length: Slices in a run.
-        acceptance: Of each label, the share of its runs that are large enough.
+        labels: The labels that have a stretch, ascending.
+        starts: First slices of each label's stretches.
+        length: Slices in a stretch.
+        acceptance: Of each label, the share of its stretches that are large enough.
     """
 
     labels: tuple[int, ...]
@@ -29,13 +29,13 @@ class Windows:
     acceptance: tuple[float, ...] = ()
 
     def draw(self, rng: np.random.Generator, rule: Draw = "even") -> tuple[int, int]:
-        """A label and the first slice of one of its runs, drawn uniformly.
+        """A label and the first slice of one of its stretches, drawn uniformly.
 
         Args:
             rng: Random numbers.
-            rule: ``even``: all labels equally often. ``rejection``: as if a label and a run of any
-                area were drawn until the run is large enough, as in the public code; a label's
-                frequency is then proportional to its acceptance.
+            rule: ``even``: all labels equally often. ``rejection``: as if a label and a stretch of
+                any area were drawn until the stretch is large enough, as in the public code; a
+                label's frequency is then proportional to its acceptance.
         """
         if rule == "even":
             chosen = int(rng.integers(len(self.labels)))
@@ -45,34 +45,34 @@ class Windows:
         return self.labels[chosen], int(rng.choice(self.starts[chosen]))
 
 
-def find_windows(
+def find_stretches(
     areas: Int[np.ndarray, "z labels"],
     usable: Bool[np.ndarray, " z"],
     keep: Bool[np.ndarray, " labels"],
     *,
     length: int,
     min_area: float,
-) -> Windows:
-    """All runs of neighbouring usable slices that hold a label throughout.
+) -> Stretches:
+    """All stretches of neighbouring usable slices that hold a label throughout.
 
     Args:
         areas: Pixels of every label in every slice.
         usable: Slices that training may see.
         keep: Labels to consider; label 0 is background and never considered.
-        length: Slices in a run: support and query slices together.
-        min_area: Least area of the label in at least one slice of the run, in pixels.
+        length: Slices in a stretch: support and query slices together.
+        min_area: Least area of the label in at least one slice of the stretch, in pixels.
     """
     n = len(areas) - length + 1
     if n <= 0:
-        return Windows((), (), length)
-    runs = np.lib.stride_tricks.sliding_window_view(areas * usable[:, None], length, axis=0)
-    held = (runs > 0).all(axis=-1) & keep
+        return Stretches((), (), length)
+    stretches = np.lib.stride_tricks.sliding_window_view(areas * usable[:, None], length, axis=0)
+    held = (stretches > 0).all(axis=-1) & keep
     held[:, 0] = False
-    valid = held & (runs.max(axis=-1) >= min_area)
+    valid = held & (stretches.max(axis=-1) >= min_area)
     labels = np.flatnonzero(valid.any(axis=0))
     starts = tuple(tuple(np.flatnonzero(valid[:, label]).tolist()) for label in labels)
     acceptance = valid[:, labels].sum(axis=0) / held[:, labels].sum(axis=0)
-    return Windows(tuple(labels.tolist()), starts, length, tuple(acceptance.tolist()))
+    return Stretches(tuple(labels.tolist()), starts, length, tuple(acceptance.tolist()))
 
 
 def held_out(case_id: str, n_labels: int, fraction: float) -> Bool[np.ndarray, " labels"]:

@@ -1,4 +1,4 @@
-"""The end of a training: scoring the held-out cases and recording the results."""
+"""The end of a training: scoring the test cases and recording the results."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from gmrd.training.tracking import (
 )
 
 
-class ScoreHeldOut(Callback):
-    """Records a training, and scores the held-out cases at its end.
+class Conclusion(Callback):
+    """Records a training, and scores the test cases at its end.
 
     This is a callback, because it must run in the training process: under ``ddp_spawn`` that is a
     child, whose loggers and checkpoints the parent cannot access. The scores are added to
@@ -34,7 +34,7 @@ class ScoreHeldOut(Callback):
 
     Args:
         cfg: the resolved configuration of the training.
-        scored: the data whose held-out cases are scored.
+        scored: the data whose test cases are scored.
         output_dir: where scores, pictures and predictions go.
 
     Raises:
@@ -49,7 +49,7 @@ class ScoreHeldOut(Callback):
             evaluator_of(scored, EvaluationSettings.from_config(cfg.evaluation))
 
     def refuse_what_cannot_be_scored(self) -> None:
-        """Check the held-out labels before the training, not after it.
+        """Check the test labels before the training, not after it.
 
         Raises:
             InputError: too few cases contain an organ.

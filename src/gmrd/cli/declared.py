@@ -103,7 +103,11 @@ def crossval() -> Kinds:
 
 def demo() -> Kinds:
     """Of gmrd-demo."""
-    return train() | {"out": FILE, "n_cases": Count, "size": Annotated[int, Within(32)]}
+    return train() | {
+        "out": FILE,
+        "n_cases": Annotated[int, Within(4)],
+        "size": Annotated[int, Within(32)],
+    }
 
 
 def evaluate() -> Kinds:

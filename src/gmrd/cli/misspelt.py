@@ -33,7 +33,8 @@ def explained(error: Exception, command: str, given: Sequence[str]) -> str | Non
         return _unknown_choice(found[1], found[2])
     if isinstance(error, (TypeError, ValueError)) and _from_hydra(error):
         said = next((_unknown_choice(*wrong) for wrong in _no_choices(command, given)), None)
-        return said or f"Hydra does not understand the arguments: {error}"
+        reason = str(error).partition(" : Override(")[0]
+        return said or f"Hydra does not understand the arguments: {reason}"
     return None
 
 

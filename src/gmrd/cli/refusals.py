@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import re
+import select
 import sys
 import tempfile
 import traceback
@@ -123,8 +124,13 @@ def _of_system(error: OSError) -> str:
 
 
 def is_broken_pipe(error: BaseException) -> bool:
-    """Whether the reader of the output, such as ``head``, has exited."""
-    return isinstance(error, OSError) and error.errno == errno.EPIPE
+    """Whether the reader of the output, such as ``head``, has exited; not that of another pipe."""
+    if not (isinstance(error, OSError) and error.errno == errno.EPIPE):
+        return False
+    output = select.poll()
+    for stream in (1, 2):
+        output.register(stream, 0)
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def _written(error: BaseException) -> Path:

@@ -3,10 +3,11 @@
     python bench/soak.py
     python bench/soak.py --requests 100 --at-once 8 --max-megabytes 20
 
-Uploads are from 1 kB to the limit and beyond: a phantom's scan, noise, torn files, bombs. Every
-fifth client hangs up in the middle of its upload or of its wait. The page runs in a process of its
-own; its memory (resident set) is read after the first request, which loads the encoder, and at the
-end, when it must still answer.
+Uploads are from 1 kB to the limit and beyond. Every other client sends a phantom's scan; the others
+send noise, torn files and bombs, or hang up in the middle of their upload or of their wait. Who is
+told that the queue is full comes again after some seconds. The page runs in a process of its own;
+its memory (resident set) is read after the first request, which loads the encoder, after every
+tenth of the requests, and at the end, when it must still answer.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ import httpx
 import psutil
 
 from gmrd.data.phantom import make_phantom
+
+TRIES, PAUSE = 100, 5.0
+"""How often somebody comes again to a full queue, and after how many seconds."""
+
+QUEUE_IS_FULL = "queue is full"
 
 SERVE = "from gmrd.cli.app import main; main()"
 
@@ -74,17 +80,23 @@ def soak(client: Client, page: subprocess.Popen[bytes], options: argparse.Namesp
             time.sleep(0.5)
     first = client.whole()
     before, start = memory(page), time.monotonic()
+    answers, sizes = list[str](), list[str]()
     with ThreadPoolExecutor(options.at_once) as pool:
-        kinds = [list(client.kinds)[i % len(client.kinds)] for i in range(options.requests)]
+        odd = list(client.kinds)[1:]
+        kinds = [odd[i // 2 % len(odd)] if i % 2 else "a scan" for i in range(options.requests)]
         random.Random(0).shuffle(kinds)
-        answers = list(pool.map(client.ask, kinds))
+        for answer in pool.map(client.ask, kinds):
+            answers.append(answer)
+            if len(answers) % max(1, options.requests // 10) == 0:
+                sizes.append(f"{memory(page) / 1e6:.0f}")
     took, last = time.monotonic() - start, client.whole()
     after = memory(page)
     print(f"{options.requests} requests, {options.at_once} at once, {took:.0f} s")
     for (kind, answer), n in sorted(Counter(zip(kinds, answers, strict=True)).items()):
         print(f"  {n:3} {kind}: {answer}")
     print(f"a whole request before: {first}; after: {last}")
-    print(f"memory: {before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after")
+    print(f"told that the queue is full, and came again: {client.came_again} times")
+    print(f"memory in MB: {before / 1e6:.0f} before, {', '.join(sizes)}, {after / 1e6:.0f} after")
 
 
 def memory(page: subprocess.Popen[bytes]) -> int:
@@ -98,10 +110,13 @@ class Client:
         url: of the page.
         scans: a phantom's folder.
         limit: megabytes that the page takes.
+
+    Attributes:
+        came_again: how often the queue was full.
     """
 
     def __init__(self, url: str, scans: Path, limit: int) -> None:
-        self.url, self.scans, self.limit = url, scans, limit
+        self.url, self.scans, self.limit, self.came_again = url, scans, limit, 0
         self.kinds = {
             "a scan": self.whole,
             "1 kB of noise": lambda: self._query("a.nii", os.urandom(1000)),
@@ -147,17 +162,22 @@ class Client:
         if None in sent:
             return None
         image, label, query = ({"path": s, "meta": {"_type": "gradio.FileData"}} for s in sent)
-        answer = httpx.post(
-            f"{self.url}/gradio_api/call/segment",
-            json={"data": [[image], [label], query]}, timeout=600,
-        )  # fmt: skip
-        return str(answer.json()["event_id"]) if answer.status_code == 200 else "queue is full"
+        for _ in range(TRIES):
+            answer = httpx.post(
+                f"{self.url}/gradio_api/call/segment",
+                json={"data": [[image], [label], [query]]}, timeout=600,
+            )  # fmt: skip
+            if answer.status_code == 200:
+                return str(answer.json()["event_id"])
+            self.came_again += 1
+            time.sleep(PAUSE)
+        return QUEUE_IS_FULL
 
     def _query(self, name: str, data: bytes) -> str:
         number = self._call(name, data)
         if number is None:
             return "refused: too large"
-        if number == "queue is full":
+        if number == QUEUE_IS_FULL:
             return number
         with httpx.stream(
             "GET", f"{self.url}/gradio_api/call/segment/{number}", timeout=900

@@ -130,6 +130,9 @@ WRONG = [
     ("evaluate", "n_chunks=0", "n_chunks=0: expected a whole number, 1 or more"),
     ("evaluate", "allow=mylab", 'such as "allow=[mylab]"'),
     ("predict", "query=[a.nii,null]", "query[1]=null: expected a file or folder"),
+    ("predict", "query=", "query=: expected a file or folder"),
+    ("prepare", "root=", "root=: expected a file or folder"),
+    ("inspect", "n_jobs=100000", "and at most 1024"),
     ("predict", "again=2", "again=2: expected true or false"),
     ("cache", "delete=all", "delete=all: expected true or false"),
     ("predict", "options.margin=nan", "options.margin=nan: expected a number, 0 or more"),
@@ -153,7 +156,7 @@ WRONG = [
     ("supervoxels", "workers.backend=ray", "workers.backend=ray: expected one of loky"),
     ("convert", "to=onnx", "to=onnx: expected gmrd or public"),
     ("export", "format=pt", "format=pt: expected one of checkpoint, torch, onnx"),
-    ("demo", "n_cases=x", "n_cases=x: expected a whole number, 1 or more"),
+    ("demo", "n_cases=3", "n_cases=3: expected a whole number, 4 or more"),
     ("demo", "size=16", "size=16: expected a whole number, 32 or more"),
     ("dashboard", "organs=liver", 'such as "organs=[liver]"'),
 ]

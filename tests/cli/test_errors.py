@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -120,3 +121,19 @@ def test_memory_and_the_system_are_no_defects() -> None:
     assert "memory" in str(sentence(MemoryError()))
     assert sentence(PermissionError(13, "Permission denied", "a")) == "a: Permission denied"
     assert sentence(KeyError("x")) is None
+
+
+def test_a_pipe_to_a_worker_that_breaks_is_said(
+    run_here: RunHere,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    given: list[str],
+) -> None:
+    """Only where the reader of the output has gone does a command end in silence."""
+
+    def fail(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("gmrd.cli.predict.support_pairs", fail)
+    assert run_here("predict", *given, "out=out") == 2
+    assert "Broken pipe" in last_line(capsys.readouterr().err)

@@ -118,7 +118,7 @@ def test_twins_other_extensions_and_a_damaged_manifest(root: Path) -> None:
     folder = root / "phantom_normalized"
     for kind in ("image", "label"):
         shutil.copy(folder / f"{kind}_1.nii.gz", folder / f"{kind}_7.nii.gz")
-        shutil.copy(folder / f"{kind}_2.nii.gz", folder / f".part-x-{kind}_8.nii.gz")
+        shutil.copy(folder / f"{kind}_2.nii.gz", folder / f".part-x.{kind}_8.nii.gz")
     array, affine = read(folder / "image_3.nii.gz")
     write_nifti(folder / "image_3.nii", array, affine)
     (root / "manifest.json").write_text('{"cases": [')

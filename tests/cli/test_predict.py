@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from gmrd.data.phantom import make_phantom
+from gmrd.io.scan import Scan
+from gmrd.predict.outputs import write_summary
+from gmrd.predict.result import Segmentation
+from gmrd.predict.settings import Settings
 from helpers.commands import RunHere
+from helpers.loop import Threshold
 from helpers.scans import affine, ball, write
 
 ROOT = Path(__file__).parents[2]
@@ -145,3 +154,82 @@ def test_a_folder_with_a_torn_scan_gives_the_others_and_status_1(
     assert [scan["status"] for scan in summary["scans"]] == ["done", "failed"]
     assert run_here("predict", *settings) == 1
     assert "already done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ending", "status"), [("SIGKILL", -9), ("SIGTERM", -15), ("SIGINT", 130)])
+def test_a_batch_that_is_ended_keeps_what_is_finished(
+    run_here: RunHere,
+    support: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+    status: int,
+) -> None:
+    """Ended while the second of three scans is segmented; the same command then goes on."""
+    (tmp_path / "scans").mkdir()
+    for number in (1, 2, 3):
+        write(tmp_path / "scans" / f"scan_{number}.nii.gz", ball(number)[0], affine())
+    given = [
+        f"support.image={support[0]}",
+        f"support.label={support[1]}",
+        "query=scans",
+        "out=out",
+        "page=false",
+    ]
+    threshold = Threshold()
+    threshold.replace_matching(monkeypatch)
+    fork = multiprocessing.get_context("fork")
+    second_begun = fork.Event()
+
+    def begin(scan: Scan) -> Segmentation:
+        if scan.name == "scan_2":
+            second_begun.set()
+            time.sleep(60)
+        return threshold(scan)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Settings, "predictor", lambda *_: begin)
+        command = fork.Process(target=lambda: os._exit(int(run_here("predict", *given))))
+        command.start()
+        assert second_begun.wait(60)
+        os.kill(command.pid, getattr(signal, ending))
+        command.join(60)
+    assert command.exitcode == status
+    (scan,) = json.loads((tmp_path / "out" / "summary.json").read_text())["scans"]
+    assert (scan["name"], scan["status"]) == ("scan_1", "done")
+    assert all((tmp_path / "out" / file).is_file() for file in scan["files"].values())
+    assert run_here("predict", *given) == 0
+    assert threshold.seen == ["scan_2", "scan_3"]
+
+
+def test_a_batch_that_cannot_go_on_keeps_what_is_finished(
+    run_here: RunHere,
+    support: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An error that is not of one scan: the second scan's entry cannot be written."""
+    (tmp_path / "scans").mkdir()
+    for number in (1, 2):
+        write(tmp_path / "scans" / f"scan_{number}.nii.gz", ball(number)[0], affine())
+    Threshold().replace_matching(monkeypatch)
+
+    def write_one(path: Path, about: dict[str, Any], records: list[dict[str, Any]]) -> None:
+        if len(records) > 1:
+            raise ZeroDivisionError("a mistake of ours")
+        write_summary(path, about, records)
+
+    monkeypatch.setattr("gmrd.predict.batch.write_summary", write_one)
+    monkeypatch.setenv("GMRD_CACHE", str(tmp_path / "cache"))
+    given = [
+        f"support.image={support[0]}",
+        f"support.label={support[1]}",
+        "query=scans",
+        "out=out",
+        "page=false",
+    ]
+    assert run_here("predict", *given) == 2
+    assert "a mistake of ours" in capsys.readouterr().err
+    (scan,) = json.loads((tmp_path / "out" / "summary.json").read_text())["scans"]
+    assert (scan["name"], scan["status"]) == ("scan_1", "done")

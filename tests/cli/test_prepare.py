@@ -112,7 +112,7 @@ def test_a_killed_run_is_taken_up(prepared: Path, download: Path, tmp_path: Path
     for path in root.glob("*/[!.]*.nii.gz"):
         read(path)
     before = {p: p.stat().st_mtime_ns for p in records}
-    leftover = root / "chaos_MR_T2_normalized" / ".part-x-image_6.nii.gz"
+    leftover = root / "chaos_MR_T2_normalized" / ".part-x.image_6.nii.gz"
     leftover.write_bytes(b"half a file")
     assert prepare(data_set(root), source) == 6 - len(records)
     assert before == {p: p.stat().st_mtime_ns for p in records}

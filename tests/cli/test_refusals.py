@@ -126,3 +126,53 @@ def test_what_the_system_refuses_comes_with_a_remedy_where_it_is_known(
     assert said.startswith(f"/data/out: {os.strerror(code)}")
     assert said.partition(";")[2].strip().startswith(remedy)
     assert bool(remedy) == (";" in said)
+
+
+@pytest.mark.parametrize("value", ["${x}", "${oc.env:NO_SUCH_VARIABLE}", "${x:3}", "'${x'"])
+def test_a_reference_that_leads_nowhere_is_named_with_its_key(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    assert run_here("app", f"options.margin={value}") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "error: options.margin: the reference ${...} in its value cannot be resolved (" in said
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("options=1", "options=1 does not exist. Choose one of default"),
+        ("options=[1,2]", "options=[1,2] does not exist"),
+        ("options.margin=a,b", "options.margin=a,b holds a comma: write options.margin=[a,b] for"),
+        ("options={a: 1}", "options={a: 1} does not exist"),
+        ("allow={a: 1}", "allow={a: 1}: a list cannot replace a mapping"),
+    ],
+)
+def test_values_that_hydra_itself_refuses(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], override: str, words: str
+) -> None:
+    assert run_here("app", override) == 2
+    assert f"error: {words}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_name_that_is_a_number_is_set_with_its_mapping(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here("inspect", "data=phantom", "data.root=x", "data.classes.2=spleen") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert 'set data.classes, as in "data.classes={2: ...}"' in said
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("-x", "unrecognized arguments: -x: settings are written key=value, see gmrd-app --help"),
+        ("--cfg=x", "argument --cfg/-c: invalid choice: 'x'"),
+        ("--resolve", "Hydra does not understand the arguments: The --resolve flag"),
+        ("hydra=1", "Hydra does not understand the arguments: Config group override must be"),
+    ],
+)
+def test_options_that_hydra_does_not_know(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], option: str, words: str
+) -> None:
+    assert run_here("app", option) == 2
+    assert f"error: {words}" in " ".join(capsys.readouterr().err.split())

@@ -491,6 +491,11 @@ def dicom() -> Iterator[Odd]:
     mark = b"\x28\x00\x53\x10DS\x04\x00"
     words = edited(series(), lambda data: bytes(data.replace(mark + b"1.0 ", mark + b"one ")))
     yield Odd("DICOM", "slope in words", words, "RescaleSlope")
+    for name, tag in {"file": b"\x02\x00\x02\x00UI", "slices": b"\x28\x00\x10\x00US"}.items():
+        unknown = edited(series(), lambda data, t=tag: bytes(data.replace(t, t[:4] + b"U\x1a")))
+        yield Odd(
+            "DICOM", f"a type of value that is none, of the {name}", unknown, "cannot be read as"
+        )
     half = {"RescaleSlope": 0.5, "RescaleIntercept": -1000}
     yield Odd("DICOM", "slope of a half", series(stored=lambda v: 2 * (v + 1000), **half))
     varying = {"RescaleSlope": lambda z: 1 + (z % 2), "RescaleIntercept": 0}

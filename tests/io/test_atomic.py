@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
@@ -59,3 +60,24 @@ def test_a_name_of_the_longest_kind_is_written_and_a_longer_one_refused(tmp_path
     assert path.read_text() == "new"
     with pytest.raises(InputError, match="shorter name"), replacing(tmp_path / ("n" * 256)) as file:
         file.write_text("new")
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    """As root, writing to ``/dev/null`` would leave a file in its place."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.iterdir())
+    for name, kind in (("pipe", "a pipe"), ("link", "a device"), ("folder", "a folder")):
+        with pytest.raises(InputError, match=kind), replacing(tmp_path / name):
+            pass
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["model", ".hidden", "a b", "a."])
+def test_torch_writes_to_a_name_without_an_ending(tmp_path: Path, name: str) -> None:
+    """torch refuses a file whose name is empty up to its last dot."""
+    with replacing(tmp_path / name) as temporary:
+        torch.save({"a": 1}, temporary)
+    assert torch.load(tmp_path / name, weights_only=True) == {"a": 1}

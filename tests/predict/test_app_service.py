@@ -117,8 +117,11 @@ def test_messages_name_files_as_their_owner_does(
     desk = segment([image], [label], [query])[0]
     desk, table, *_ = add(desk, None, label)
     assert "b.nii.gz with b.nii.gz" in table.value
-    with pytest.raises(gradio.Error, match="told: there is no draft yet"):
-        add(desk, None, label)
+    forgotten = "told: there is no draft on this page, or the server"
+    for name, rest in {"add": (None, label), "choose": ("b",), "turn": (None, 1)}.items():
+        for emptied in (desk, None):
+            with pytest.raises(gradio.Error, match=forgotten):
+                function(app, name)(emptied, *rest)
 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("ours")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gmrd.errors import InputError
+from gmrd.io.digest import digest
 from gmrd.io.marks import MARK
 from gmrd.io.readers import read_scan
 from gmrd.predict.inputs import Query, find_queries, unique_names
@@ -79,3 +81,27 @@ def test_two_endings_and_the_batchs_own_files_are_told_apart(tmp_path: Path) -> 
     names = list(unique_names(find_queries(tmp_path), {}).values())
     assert len({name.lower() for name in names}) == 3
     assert "index" not in names
+
+
+def test_a_pipe_in_a_folder_does_not_block(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.nii")
+    found = find_queries(folder)
+    assert folder / "pipe.nii" in [query.path for query in found]
+    with pytest.raises(InputError, match=r"pipe\.nii is not a regular file"):
+        read_scan(folder / "pipe.nii")
+
+
+def test_a_home_folder_given_for_a_series_is_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gmrd.io.formats.MAX_FILES", 3)
+    for number in range(4):
+        (tmp_path / f"{number}.txt").touch()
+    for read in (read_scan, digest):
+        with pytest.raises(InputError, match="holds more than 3 files"):
+            read(tmp_path)
+
+
+def test_the_home_of_an_unknown_user_does_not_exist() -> None:
+    with pytest.raises(InputError, match="~nobody-of-that-name/a does not exist"):
+        find_queries("~nobody-of-that-name/a")

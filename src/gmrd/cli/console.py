@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -91,7 +92,7 @@ def command(
                 with _raising():
                     return sent()
             except Exception as error:
-                slip = misspelt.explained(error, config_name)
+                slip = misspelt.explained(error, config_name, given)
                 _end(error if slip is None else InputError(slip))
             except KeyboardInterrupt:  # before the task
                 os._exit(130)
@@ -103,15 +104,21 @@ def command(
 
 @contextmanager
 def _raising() -> Iterator[None]:
-    """Make Hydra raise errors outside the task instead of printing them."""
-    before = os.environ.get(FULL_ERROR)
+    """Make Hydra raise errors outside the task instead of printing them, also on its options."""
+    before, refuse = os.environ.get(FULL_ERROR), ArgumentParser.error
     os.environ[FULL_ERROR] = "1"
+    ArgumentParser.error = _refuse_option  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
+        ArgumentParser.error = refuse  # type: ignore[method-assign]
         os.environ.pop(FULL_ERROR, None)
         if before is not None:
             os.environ[FULL_ERROR] = before
+
+
+def _refuse_option(parser: ArgumentParser, message: str) -> NoReturn:
+    raise InputError(f"{message}: settings are written key=value, see {parser.prog} --help")
 
 
 def _all_missing(cfg: DictConfig) -> InputError:
@@ -139,9 +146,11 @@ def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
     try:
         return instantiate(settings, **arguments)
     except InstantiationException as error:
-        if isinstance(error.__cause__, InputError) or error.__cause__ is None:
+        cause = error.__cause__
+        if isinstance(cause, InputError) or cause is None:
             raise
-        raise InputError(f"the settings of {key} do not work: {error.__cause__}") from error
+        said = sentence(cause) or cause
+        raise InputError(f"the settings of {key} do not work: {said}") from error
 
 
 def _hush_libraries() -> None:

@@ -26,8 +26,13 @@ TRAINER = Annotated[
 
 PACKAGES = Sequence[str]
 FILE = Annotated[
-    str | int | float, Such("a file or folder", lambda name: not isinstance(name, bool))
+    str | int | float,
+    Such("a file or folder", lambda name: not isinstance(name, bool) and name != ""),
 ]
+"""Not empty, as where a variable of the shell is not set: that would be the current folder."""
+
+PLACE = Annotated[str, Such("a file or folder", bool)]
+"""A file or folder whose name Hydra does not take for a number."""
 
 
 def fitted_keys(command: str, cfg: DictConfig) -> Kinds:
@@ -74,7 +79,7 @@ def train() -> Kinds:
         "fold": Natural,
         "setting": Literal[1, 2],
         "seed": Seed,
-        "ckpt_path": str | None,
+        "ckpt_path": PLACE | None,
         "compile": bool,
         "objective": str,
         "evaluate": bool,
@@ -98,7 +103,11 @@ def crossval() -> Kinds:
 
 def demo() -> Kinds:
     """Of gmrd-demo."""
-    return train() | {"out": FILE, "n_cases": Count, "size": Annotated[int, Within(32)]}
+    return train() | {
+        "out": FILE,
+        "n_cases": Annotated[int, Within(4)],
+        "size": Annotated[int, Within(32)],
+    }
 
 
 def evaluate() -> Kinds:
@@ -143,7 +152,7 @@ def project() -> Kinds:
 def app() -> Kinds:
     """Of gmrd-app."""
     return {
-        "ckpt_path": str | None,
+        "ckpt_path": PLACE | None,
         "allow": PACKAGES,
         "host": str,
         "port": Annotated[int, Within(1, 65535)],
@@ -159,12 +168,12 @@ def cache() -> Kinds:
 
 def prepare() -> Kinds:
     """Of gmrd-prepare."""
-    return {"data": _data(), "source": str, "root": str, "n_jobs": Workers}
+    return {"data": _data(), "source": PLACE, "root": PLACE, "n_jobs": Workers}
 
 
 def inspect() -> Kinds:
     """Of gmrd-inspect."""
-    return {"data": _data(), "sheet": str | None, "n_jobs": Workers}
+    return {"data": _data(), "sheet": PLACE | None, "n_jobs": Workers}
 
 
 def supervoxels() -> Kinds:
@@ -176,15 +185,15 @@ def supervoxels() -> Kinds:
             "n_jobs": Workers,
             "scheduler": str | None,
         },
-        "images": str | None,
+        "images": PLACE | None,
         "image_pattern": str,
-        "out": str | None,
+        "out": PLACE | None,
         "out_pattern": str,
         "min_size": Count | None,
         "scale": NonNegative | None,
         "sigma": NonNegative | None,
         "overwrite": bool,
-        "overlays": str | None,
+        "overlays": PLACE | None,
     }
 
 
@@ -192,9 +201,9 @@ def convert() -> Kinds:
     """Of gmrd-convert."""
     return {
         "model": MODULE,
-        "source": str,
+        "source": PLACE,
         "allow": PACKAGES,
-        "out": str,
+        "out": PLACE,
         "to": Literal["gmrd", "public"],
         "seed": Seed,
     }
@@ -203,10 +212,10 @@ def convert() -> Kinds:
 def export() -> Kinds:
     """Of gmrd-export."""
     return {
-        "ckpt_path": str,
+        "ckpt_path": PLACE,
         "allow": PACKAGES,
         "format": Literal["checkpoint", "torch", "onnx"],
-        "out": str,
+        "out": PLACE,
     }
 
 

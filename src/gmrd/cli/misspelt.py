@@ -1,10 +1,12 @@
-"""Hydra's errors about a command line, in one sentence with the closest valid name."""
+"""Hydra's errors about a command line, in one sentence, with the closest valid name if there is."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from importlib.resources import files
+from traceback import walk_tb
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -16,17 +18,47 @@ from gmrd.cli.keys import choices_of
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 
 
-def explained(error: Exception, command: str) -> str | None:
-    """The unknown key or choice of ``gmrd-COMMAND`` and a suggestion; None for other errors."""
+def explained(error: Exception, command: str, given: Sequence[str]) -> str | None:
+    """What is wrong with the arguments of ``gmrd-COMMAND``; None for other errors.
+
+    Args:
+        error: raised by Hydra.
+        command: the command's name.
+        given: the command's arguments.
+    """
     if found := re.search(r"Could not override '([^']+)'", str(error)):
-        return _unknown_key(found[1], command)
+        wrong = [choice for choice in _no_choices(command, given) if choice[0] == found[1]]
+        return _unknown_choice(*wrong[0]) if wrong else _unknown_key(found[1], command)
     if found := re.search(r"Could not find '([\w@./]+)/([^/']+)'", str(error)):
         return _unknown_choice(found[1], found[2])
+    if isinstance(error, (TypeError, ValueError)) and _from_hydra(error):
+        said = next((_unknown_choice(*wrong) for wrong in _no_choices(command, given)), None)
+        reason = str(error).partition(" : Override(")[0]
+        return said or f"Hydra does not understand the arguments: {reason}"
     return None
+
+
+def _from_hydra(error: Exception) -> bool:
+    """Whether Hydra's own code raised an error: it does for a group's choice that is no text."""
+    frames = list(walk_tb(error.__traceback__))
+    return bool(frames) and frames[-1][0].f_globals["__name__"].startswith("hydra.")
+
+
+def _no_choices(command: str, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The groups among a command's arguments whose values are none of their choices."""
+    groups = [key for key in _known(command) if files("gmrd.conf").joinpath(key).is_dir()]
+    for argument in given:
+        key, _, value = argument.lstrip("+").partition("=")
+        group = key.partition("@")[0]
+        if group in groups and value not in choices_of(group):
+            yield group, value
 
 
 def _unknown_key(key: str, command: str) -> str:
     known = list(_known(command))
+    section, _, name = key.rpartition(".")
+    if key in known and name.isdigit():  # Hydra takes it for a text
+        return f'{key} cannot be set by itself: set {section}, as in "{section}={{{name}: ...}}"'
     near = get_close_matches(key, known, n=1) or _same_ending(key, known)
     hint = f"did you mean {near[0]}?" if near else f"gmrd-{command} --help lists them"
     return f"{key} is not a setting of gmrd-{command}: {hint}"

@@ -12,6 +12,7 @@ from rich.progress import track
 
 from gmrd.cli.console import command
 from gmrd.errors import InputError
+from gmrd.io.formats import expanded
 
 if TYPE_CHECKING:
     from gmrd.data.description import DatasetDescription
@@ -34,7 +35,7 @@ def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
     if data.preparation is None:
         raise InputError(f"{data.name} has no preparation section in its YAML file")
     jobs = find_jobs(
-        source.expanduser(),
+        expanded(source),
         data.root,
         data.layout,
         replace(data.preparation, check_geometry=data.check_geometry),

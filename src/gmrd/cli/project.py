@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,6 +14,7 @@ from rich.progress import Progress
 from gmrd.cli.console import command
 from gmrd.cli.predict import Steps, end_table, explained, listed, run, support_pairs
 from gmrd.errors import InputError
+from gmrd.io.formats import expanded
 
 if TYPE_CHECKING:
     from gmrd.predict.project import Project, State
@@ -43,7 +43,7 @@ def opened(cfg: DictConfig) -> Project:
     from gmrd.predict.project import Project
     from gmrd.predict.project_file import NAME, ProjectFile
 
-    folder = Path(str(cfg.folder)).expanduser()
+    folder = expanded(str(cfg.folder))
     pairs = support_pairs(cfg.support)
     query = listed(cfg.query)
     begun = (folder / NAME).exists()

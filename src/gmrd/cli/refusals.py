@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import re
+import select
 import sys
 import tempfile
 import traceback
@@ -18,13 +19,23 @@ from hydra.errors import (
     InstantiationException,
     OverrideParseException,
 )
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from gmrd.errors import InputError
 from gmrd.io.atomic import REMEDIES
 from gmrd.io.cache_dir import default_cache_dir
 
+MERGED = re.compile(r"Error merging override (.*)", re.DOTALL)
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^=]+)=(.*?)'$", re.DOTALL | re.MULTILINE)
 MISSING = re.compile(r"Missing mandatory value: (\S+)")
+
+REFERENCES = (InterpolationResolutionError, GrammarParseError)
+"""OmegaConf's errors about ``${...}`` in a value."""
 
 OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "not enough memory")
 """torch raises its own class on a GPU, and a RuntimeError with these words on a CPU."""
@@ -46,6 +57,11 @@ def sentence(error: BaseException) -> str | None:
             f"{error.override} cannot be parsed as key=value: quote a value that contains any of "
             "=()[]{}:, with quotes that the shell keeps, as in 'query=\"a(1).nii\"'"
         )
+    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, REFERENCES):
+        return sentence(error.__cause__)
+    if isinstance(error, REFERENCES):
+        key, reason = error.full_key or "a setting", str(error).splitlines()[0]
+        return f"{key}: the reference ${{...}} in its value cannot be resolved ({reason})"
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _of_configuration(error)
     if isinstance(error, OSError) and error.errno is not None:
@@ -77,11 +93,25 @@ def _missing(error: BaseException) -> str | None:
 
 
 def _of_configuration(error: BaseException) -> str:
+    if found := MERGED.fullmatch(str(error)):
+        return f"{found[1]}: {_of_merging(str(error.__cause__))}"
+    if found := AMBIGUOUS.match(str(error)):
+        key, value = found.groups()
+        return (
+            f"{key}={value} holds a comma: write {key}=[{value}] for a list, "
+            f"\"{key}='{value}'\" for a text, or add -m to run one job per value"
+        )
     said = [line.strip() for line in str(error).splitlines() if "full_key" not in line]
     if isinstance(error, ConfigCompositionException) and error.__cause__ is not None:
         said.insert(1, str(error.__cause__).splitlines()[0])
     lines = [line for line in said if line and "object_type" not in line and "hydra.cc" not in line]
     return ". ".join(line.rstrip(".") for line in lines)
+
+
+def _of_merging(reason: str) -> str:
+    if reason.startswith("Cannot merge"):
+        return "a list cannot replace a mapping, nor a mapping a list"
+    return reason.splitlines()[0]
 
 
 def _of_system(error: OSError) -> str:
@@ -94,8 +124,13 @@ def _of_system(error: OSError) -> str:
 
 
 def is_broken_pipe(error: BaseException) -> bool:
-    """Whether the reader of the output, such as ``head``, has exited."""
-    return isinstance(error, OSError) and error.errno == errno.EPIPE
+    """Whether the reader of the output, such as ``head``, has exited; not that of another pipe."""
+    if not (isinstance(error, OSError) and error.errno == errno.EPIPE):
+        return False
+    output = select.poll()
+    for stream in (1, 2):
+        output.register(stream, 0)
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def _written(error: BaseException) -> Path:

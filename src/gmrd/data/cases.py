@@ -111,7 +111,12 @@ def case_paths(root: Path, pattern: str) -> dict[str, Path]:
     """All files or folders in ``root`` that match the pattern, by case id, in numeric order.
 
     Hidden ones are skipped: other systems or killed programs leave them behind.
+
+    Raises:
+        InputError: the pattern is an absolute path.
     """
+    if Path(pattern).is_absolute():
+        raise InputError(f"the file pattern {pattern!r} must be relative to its folder, {root}")
     head, tail = pattern.split(CASE)
     regex = re.compile(f"{re.escape(head)}([^/]+){re.escape(tail)}")
     found = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gmrd.errors import InputError
+from gmrd.io.formats import expanded
 
 
 def root_of(settings: Mapping[str, Any]) -> Path:
@@ -20,4 +21,4 @@ def root_of(settings: Mapping[str, Any]) -> Path:
             f"data.root is not set: set data.root=/path/to/{settings['name']}, the folder that "
             f"holds {settings['images']}. {settings.get('how_to_get') or ''}".strip()
         )
-    return Path(settings["root"]).expanduser()
+    return expanded(settings["root"])

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from gmrd.errors import InputError
+from gmrd.io.formats import MAX_FILES
 from gmrd.io.temporary import temporary_folder
 
-MAX_FILES = 5000
 MAX_BYTES = 4 * 1024**3
 MAX_RATIO = 1032
 """Deflate cannot compress further, so a member that claims more lies about its size."""

@@ -23,6 +23,9 @@ REMEDIES = {
 }
 """What the user can do about a failed write."""
 
+DEEPEST = 200
+"""Most folders in a path."""
+
 LONGEST = 200
 """Bytes of a file's name kept in its temporary name; a name may have 255."""
 
@@ -32,10 +35,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path``, moved onto it if the block succeeds.
 
     A reader sees either the old file or the new one; a killed or failed writer leaves ``path`` as
-    it was. The temporary name keeps the file name extension, because writers depend on it.
+    it was. The temporary name keeps the file name extension, because writers depend on it, and has
+    a dot besides its first, without which torch writes no file.
 
     Raises:
-        InputError: the disk is full or the folder is not writable.
+        InputError: the disk is full, the folder is not writable, or ``path`` is not a regular file:
+            root would turn ``/dev/null`` into one.
     """
     try:
         yield from _replacing(path)
@@ -50,7 +55,7 @@ def writable_folder(path: Path) -> Path:
         InputError: it cannot be made or is not writable.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        _make(path)
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
@@ -75,10 +80,19 @@ def _explained(path: Path, error: OSError) -> OSError | InputError:
     return InputError(f"{name} cannot be written ({error.strerror}): {remedy}")
 
 
+def _make(folder: Path) -> None:
+    if len(folder.parts) > DEEPEST:  # Python makes them recursively
+        raise InputError(f"{str(folder)[:100]}… is below too many folders: choose another place")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def _replacing(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise InputError(f"{path} cannot be written: it is {kind}; choose another name")
+    _make(path.parent)
     ending = os.fsdecode(os.fsencode(path.name)[-LONGEST:])
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=f"-{ending}")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=f".{ending}")
     os.close(handle)
     temporary = Path(name)
     try:

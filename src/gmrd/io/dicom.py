@@ -14,12 +14,10 @@ import numpy as np
 from gmrd.errors import InputError
 from gmrd.io.dicom_file import DicomFile, read_header
 from gmrd.io.dicom_stack import affine_of, in_order
-from gmrd.io.formats import check_size
+from gmrd.io.formats import check_size, files_below
 from gmrd.io.itk import read_slices
 from gmrd.io.scan import Scan
 from gmrd.io.voxels import VoxelType
-
-MAX_FILES = 5000
 
 
 def read_series(folder: Path, *, source: str, dtype: VoxelType = np.float32) -> Scan:
@@ -52,11 +50,7 @@ def find_series(folder: Path, source: str) -> list[list[DicomFile]]:
     """
     root = folder.resolve()
     series: dict[str, list[DicomFile]] = defaultdict(list)
-    for number, file in enumerate(sorted(p for p in folder.rglob("*") if p.is_file())):
-        if number >= MAX_FILES:
-            raise InputError(
-                f"{source} holds more than {MAX_FILES} files: give the folder of one series"
-            )
+    for file in files_below(folder):
         if not file.resolve().is_relative_to(root):
             raise InputError(f"{file} links out of {source}: copy the file itself there")
         found = read_header(file)

@@ -79,6 +79,10 @@ def read_header(path: Path) -> DicomFile | None:
             stream.seek(0)
             header = pydicom.filereader.read_partial(stream, stop_when=at_pixels)
             at = stream.tell()
+        for dataset in (header.file_meta, header):
+            for tag in dataset.keys():  # noqa: SIM118 (iterating over a dataset decodes its values)
+                if (kind := dataset.get_item(tag).VR) is not None:
+                    pydicom.valuerep.VR(kind)  # pydicom itself fails only where the value is used
     except InputError:
         raise
     except OSError as error:

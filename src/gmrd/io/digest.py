@@ -6,22 +6,22 @@ import hashlib
 from pathlib import Path
 
 from gmrd.errors import InputError
-from gmrd.io.formats import is_folder, refuse_no_file
+from gmrd.io.formats import expanded, files_below, is_folder, refuse_no_file
 
 
 def digest(path: str | Path) -> str:
     """SHA-256 of a file, or of all files in a folder and their relative paths.
 
     Raises:
-        InputError: it is missing, not a regular file, or cannot be read.
+        InputError: it is missing, not a regular file, holds too many, or cannot be read.
     """
-    place = Path(path).expanduser()
+    place = expanded(path)
     try:
         if not is_folder(place):
             refuse_no_file(place)
             return _of_file(place)
         total = hashlib.sha256()
-        for file in sorted(file for file in place.rglob("*") if file.is_file()):
+        for file in files_below(place):
             total.update(f"{file.relative_to(place)}:{_of_file(file)}\n".encode())
         return total.hexdigest()
     except OSError as error:

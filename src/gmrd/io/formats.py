@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import zlib
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +27,15 @@ MAX_VOXELS = 1200 * 512 * 512
 MAX_DEFLATION = 1032
 """Deflate cannot compress further, so a file that claims more lies about its size."""
 
+MAX_FILES = 5000
+"""Most files that a folder or zip with one series may hold."""
+
 GZIP = b"\x1f\x8b"
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` replaced by the home folder, if there is such a user."""
+    return Path(os.path.expanduser(path))
 
 
 def stem(path: Path) -> str:
@@ -40,7 +50,6 @@ def format_of(path: Path) -> Format:
     Raises:
         InputError: it is missing, not a regular file, unreadable, or in no known format.
     """
-    refuse_no_file(path)
     start = head(path, 348)
     if start[:4] == b"PK\x03\x04":
         return "zip"
@@ -65,6 +74,20 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):  # the name is too long, or holds a zero byte
         return False
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The regular files in a folder and its subfolders, sorted.
+
+    Raises:
+        InputError: there are more than :data:`MAX_FILES`, as in a home folder given by mistake.
+    """
+    files = list(islice((file for file in folder.rglob("*") if file.is_file()), MAX_FILES + 1))
+    if len(files) > MAX_FILES:
+        raise InputError(
+            f"{folder} holds more than {MAX_FILES} files: give the folder of one series"
+        )
+    return sorted(files)
 
 
 def refuse_no_file(path: Path) -> None:
@@ -93,7 +116,12 @@ def check_size(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def head(path: Path, n: int) -> bytes:
-    """The first ``n`` bytes of a file, decompressed if it is a gzip file."""
+    """The first ``n`` bytes of a file, decompressed if it is a gzip file.
+
+    Raises:
+        InputError: it is missing, not a regular file, unreadable or damaged.
+    """
+    refuse_no_file(path)
     try:
         with path.open("rb") as file:
             start = file.read(n)

@@ -14,7 +14,7 @@ from gmrd.errors import InputError
 from gmrd.io.agreement import refuse_other_place, refuse_other_shape
 from gmrd.io.archive import unpacked
 from gmrd.io.dicom import read_series
-from gmrd.io.formats import SCAN_EXTENSIONS, format_of, is_folder, stem
+from gmrd.io.formats import SCAN_EXTENSIONS, expanded, format_of, is_folder, stem
 from gmrd.io.nifti import nifti_geometry, read_nifti
 from gmrd.io.scan import Geometry, Scan
 from gmrd.io.text_volume import read_text_volume
@@ -32,7 +32,7 @@ def read_scan(path: str | Path, *, dtype: VoxelType = np.float32) -> Scan:
         InputError: it is missing, in no known format, damaged, hostile or not one 3-D volume; or
             a voxel is not finite or, with int32, not a whole number from 0.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if is_folder(path):
         return read_series(path, source=str(path), dtype=dtype)
     kind = format_of(path)
@@ -49,7 +49,7 @@ def read_geometry(path: str | Path) -> Geometry:
     Raises:
         InputError: as :func:`read_scan`.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not is_folder(path) and format_of(path) == "nifti":
         return nifti_geometry(path)
     return read_scan(path).geometry
@@ -57,7 +57,7 @@ def read_geometry(path: str | Path) -> Geometry:
 
 def read_label(path: str | Path, scan: Scan) -> Int32[np.ndarray, "z y x"]:
     """Read the label map of a scan; it must have the scan's shape and place."""
-    path = Path(path).expanduser()
+    path = expanded(path)
     label = read_scan(path, dtype=np.int32)
     refuse_other_shape(path, label.image, scan.image)
     refuse_other_place(path, label.affine, scan.affine, scan.image.shape)

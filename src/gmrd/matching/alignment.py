@@ -286,6 +286,7 @@ def _drift(
             similarity=float(found.total.clamp(min=1e-30).log().mean()),
             consistency=float(found.cycle.mean()),
         )
+        del found  # its weights, of all pairs of cells, must not stand beside the next round's
     return alignment
 
 

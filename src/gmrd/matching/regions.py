@@ -64,7 +64,10 @@ class Regions:
             return probability
         rows = (self.box[0], slice(None), *self.box[1:])
         inside = probability[rows]
-        voted = np.mean([_means(inside, level) for level in self.levels], axis=0)
+        voted = np.zeros_like(inside)
+        for level in self.levels:
+            voted += _means(inside, level)
+        voted /= len(self.levels)
         out = probability.copy()
         out[rows] = (1 - weight) * inside + weight * voted
         return out
@@ -76,10 +79,10 @@ def _means(
     flat = regions.ravel()
     sizes = np.bincount(flat)
     means = [
-        (np.bincount(flat, weights=organ.ravel()) / sizes)[regions]
+        (np.bincount(flat, weights=organ.ravel()) / sizes).astype(np.float32)[regions]
         for organ in probability.transpose(1, 0, 2, 3)
     ]
-    return np.stack(means, axis=1).astype(np.float32)
+    return np.stack(means, axis=1)
 
 
 def _box(active: Bool[np.ndarray, "z y x"]) -> Box:

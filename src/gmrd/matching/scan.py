@@ -67,14 +67,17 @@ class WorkingScan:
         rows, columns = _around(body, scale)
         pixels = tuple(slice(part.start * cells, part.stop * cells) for part in (rows, columns))
         images = UNIT * (torch.from_numpy(self.ranks[slices][:, pixels[0], pixels[1]]) - 0.5)
-        levels: list[list[Tensor]] = []
+        levels: list[Tensor] = []
         for done, image in enumerate(images):
             progress("Encoding", done, len(images))
             large = F.interpolate(image[None, None], scale_factor=float(scale), mode="bilinear")[0]
-            levels.append(encode_slices(encoder, large))
+            encoded = encode_slices(encoder, large)
+            levels = levels or [torch.empty(len(images), *part.shape[1:]) for part in encoded]
+            for level, part in zip(levels, encoded, strict=True):
+                level[done] = part[0]
         progress("Encoding", len(images), len(images))
-        joined = [torch.cat(level) for level in zip(*levels, strict=True)]
-        inside = as_tokens(joined)
+        inside = as_tokens(levels)
+        del levels
         tokens = torch.zeros(*body.shape, inside.shape[-1])
         tokens[:, rows, columns] = inside
         return TokenGrid(tokens, body, self.heights[slices], self.spacing[1] * cells)

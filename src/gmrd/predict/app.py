@@ -45,6 +45,10 @@ order of their file names. Nothing leaves this machine. For research only.
 KEPT_SECONDS = 24 * 3600
 """How long uploads and results are kept while the server runs."""
 
+SESSIONS = 12
+"""Pages whose drafts are held in memory, each with its scan; Gradio's default is 10,000. More than
+are waiting and served."""
+
 Explain = Callable[[Exception], str]
 
 
@@ -88,8 +92,7 @@ def build_app(
         return updated(Project.create(Path(place) / "project", pairs, queries, **settings), bar)
 
     def add(desk: Desk | None, editor: Any, file: str | None, bar: Any = progress) -> list[Any]:
-        if desk is None or not desk.name:
-            raise InputError("there is no draft yet: segment scans first")
+        desk = with_draft(desk)
         if file is None:
             keep(desk, editor)
         desk.add_support(file)
@@ -103,11 +106,13 @@ def build_app(
         scans = gradio.Dropdown(choices=desk.choices(), value=desk.name or None)
         return [desk, table, scans, None, *shown(desk)]
 
-    def choose(desk: Desk, name: str) -> list[Any]:
+    def choose(desk: Desk | None, name: str) -> list[Any]:
+        desk = with_draft(desk)
         desk.show(name)
         return shown(desk)
 
-    def turn(desk: Desk, editor: Any, number: int) -> Any:
+    def turn(desk: Desk | None, editor: Any, number: int) -> Any:
+        desk = with_draft(desk)
         keep(desk, editor)
         desk.slice = number - 1
         return editable(desk)
@@ -205,8 +210,23 @@ def serve(
                 max_file_size=int(max_megabytes * 1024 * 1024),
                 allowed_paths=[str(results)],
                 show_error=True,
+                state_session_capacity=SESSIONS,
             )
     os._exit(0)  # at once: a request in progress must not keep the server alive
+
+
+def with_draft(desk: Desk | None) -> Desk:
+    """The state of a visitor's page, which must display a draft.
+
+    Raises:
+        InputError: nothing was segmented, or the server has forgotten it.
+    """
+    if desk is None or not desk.name:
+        raise InputError(
+            "there is no draft on this page, or the server was restarted or served others since: "
+            "segment the scans again"
+        )
+    return desk
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

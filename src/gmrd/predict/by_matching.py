@@ -8,7 +8,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int, UInt
+from jaxtyping import Float32, UInt
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
@@ -102,7 +102,7 @@ class MatchingMethod:
 
     def __init__(
         self,
-        read: Sequence[tuple[Scan, Int[np.ndarray, "_ _ _"]]],
+        read: Sequence[tuple[Scan, UInt[np.ndarray, "_ _ _"]]],
         names: Mapping[int, str],
         *,
         encoder: str,
@@ -193,7 +193,7 @@ class MatchingMethod:
 
     def reverse(self, query: Query, labels: UInt[np.ndarray, "z y x"]) -> dict[str, float]:
         """Reverse Dice of each organ, for the best support."""
-        masks = [query.grid.slices((labels == v).astype(np.float32)) for v in self.names]
+        masks = [query.grid.shares(labels == v) for v in self.names]
         scores = self._reverse(query.placed, np.stack(masks, axis=1))
         return dict(zip(self.names.values(), scores, strict=True))
 
@@ -209,8 +209,8 @@ class MatchingMethod:
         return best
 
     def _lay(
-        self, scan: Scan, label: Int[np.ndarray, "z y x"], names: Mapping[int, str]
+        self, scan: Scan, label: UInt[np.ndarray, "z y x"], names: Mapping[int, str]
     ) -> tuple[WorkingScan, Float32[np.ndarray, "n k h w"]]:
         working, grid = self.frame.resample(scan)
-        masks = [grid.slices((label == value).astype(np.float32)) for value in names]
+        masks = [grid.shares(label == value) for value in names]
         return working, np.stack(masks, axis=1)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int, UInt
+from jaxtyping import Bool, Float32, UInt
 from scipy import ndimage
 
 from gmrd.adaptation import Annotated, adapted
@@ -69,7 +69,7 @@ class NetworkMethod:
     def __init__(
         self,
         checkpoint: str | Path | GMRDModule,
-        read: Sequence[tuple[Scan, Int[np.ndarray, "_ _ _"]]],
+        read: Sequence[tuple[Scan, UInt[np.ndarray, "_ _ _"]]],
         names: Mapping[int, str],
         *,
         geometry: TrainingGeometry | None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 import torch
-from jaxtyping import Float32, Num, UInt
+from jaxtyping import Bool, Float32, Num, UInt
 
 from gmrd.io.affine import spacing_of
 from gmrd.io.orientation import turned
@@ -128,6 +128,10 @@ class Grid:
         lowest = float(np.float32(volume.min()))
         oriented = turned(volume, self.flips[0])
         return np.asarray(_resample(oriented, self.to_slices, lowest) + np.float32(lowest))
+
+    def shares(self, mask: Bool[np.ndarray, "zs ys xs"]) -> Float32[np.ndarray, "z y x"]:
+        """The share of a mask in each voxel of the slices."""
+        return self.slices(mask.view(np.uint8))  # a float32 copy would be four times as large
 
     def scan(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "zs ys xs"]:
         """Probabilities on the slices resampled to the scan's voxels; 0 outside the slices."""

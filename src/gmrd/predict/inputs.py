@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from gmrd.errors import InputError
-from gmrd.io.formats import READABLE_EXTENSIONS, stem
+from gmrd.io.formats import READABLE_EXTENSIONS, expanded, stem
 from gmrd.io.marks import holds_slices, is_result
 
 RESERVED = ("index", "summary")
@@ -65,10 +65,10 @@ def find_queries(
         InputError: a path does not exist, or there is nothing to segment.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    left_out = {Path(place).expanduser().resolve() for place in exclude}
+    left_out = {expanded(place).resolve() for place in exclude}
     found: dict[str, Query] = {}
     for path in given:
-        place = Path(path).expanduser()
+        place = expanded(path)
         if not place.exists():
             raise InputError(f"query={place} does not exist")
         for query in (replace(query, base=base) for query in _queries(place, left_out)):

@@ -15,6 +15,12 @@ BYTES_PER_WORKING_VOXEL = 30
 BYTES_PER_WORKING_VOXEL_AND_ORGAN = 33
 """For features, and for probabilities while they are matched and refined."""
 
+CELL = 256
+"""Working voxels of a cell that is aligned."""
+BYTES_PER_PAIR = 1.6
+"""For the weights of all pairs of a query's and a support's cells, of which some 0.63 are body;
+they are gone before organs are matched."""
+
 BYTES_PER_VOXEL = 10
 """Of the scan: for what is resampled, labelled and drawn beside the image itself."""
 
@@ -42,7 +48,8 @@ def refuse_too_large(
     voxels, working_voxels = math.prod(scan.image.shape), math.prod(working)
     per_voxel = BYTES_PER_VOXEL + BYTES_PER_VOXEL_AND_ORGAN * n_organs * with_network
     per_working_voxel = BYTES_PER_WORKING_VOXEL + BYTES_PER_WORKING_VOXEL_AND_ORGAN * n_organs
-    needed = FIXED + voxels * per_voxel + working_voxels * per_working_voxel
+    aligning = BYTES_PER_PAIR * (working_voxels / CELL) ** 2
+    needed = FIXED + voxels * per_voxel + max(aligning, working_voxels * per_working_voxel)
     free = free_bytes()
     if free is not None and needed > free:
         raise InputError(

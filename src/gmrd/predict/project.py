@@ -27,6 +27,7 @@ from jaxtyping import Int32
 
 from gmrd.errors import InputError
 from gmrd.io.atomic import writable_folder
+from gmrd.io.formats import expanded
 from gmrd.io.readers import read_label, read_scan
 from gmrd.io.scan import Scan
 from gmrd.matching.scan import Progress, silent
@@ -91,7 +92,7 @@ class Project:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder).expanduser()
+        self.folder = expanded(folder)
         self.drafts, self.annotations = self.folder / "drafts", self.folder / "annotations"
         self._ledger = Ledger(self.drafts)
         ProjectFile.read(self.folder).checked_settings()
@@ -115,7 +116,7 @@ class Project:
         Raises:
             InputError: the folder already holds a project, or an argument is refused.
         """
-        place = Path(folder).expanduser()
+        place = expanded(folder)
         if (place / NAME).exists():
             raise InputError(
                 f"{place / NAME} already exists: open that project, or choose another folder"

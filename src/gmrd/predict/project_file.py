@@ -11,6 +11,7 @@ import yaml
 
 from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
+from gmrd.io.formats import expanded
 from gmrd.predict.inputs import source_of
 from gmrd.predict.settings import Pair, Settings
 from gmrd.values.fit import fitted
@@ -126,7 +127,7 @@ class ProjectFile:
 
 
 def _there(path: str | Path) -> Path:
-    place = Path(path).expanduser()
+    place = expanded(path)
     if not place.exists():
         raise InputError(f"{place} does not exist")
     return place.resolve()

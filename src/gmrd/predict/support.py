@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float32, UInt
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
@@ -34,7 +34,7 @@ class Support:
     def resampled(
         cls,
         scan: Scan,
-        label: Int[np.ndarray, "z y x"],
+        label: UInt[np.ndarray, "z y x"],
         names: Mapping[int, str],
         geometry: TrainingGeometry,
         intensity: Intensity,
@@ -47,7 +47,7 @@ class Support:
         grid = Grid.between(scan, geometry)
         masks = {}
         for value, name in names.items():
-            masks[value] = grid.slices((label == value).astype(np.float32)) > 0.5
+            masks[value] = grid.shares(label == value) > 0.5
             if not masks[value].any():
                 raise InputError(
                     f"{scan.source}: label {value} ({name}) vanishes on slices of "
@@ -61,14 +61,15 @@ class Support:
         )
 
 
-def read_pair(scan: ScanLike, label: LabelLike) -> tuple[Scan, Int[np.ndarray, "z y x"]]:
-    """A support scan and its label map."""
+def read_pair(scan: ScanLike, label: LabelLike) -> tuple[Scan, UInt[np.ndarray, "z y x"]]:
+    """A support scan and its label map, in the smallest type that holds its values."""
     image = as_scan(scan)
-    return image, as_label(label, image)
+    values = as_label(label, image)
+    return image, values.astype(np.min_scalar_type(int(values.max())))
 
 
 def label_names(
-    names: Mapping[int, str] | None, read: Sequence[tuple[Scan, Int[np.ndarray, "_ _ _"]]]
+    names: Mapping[int, str] | None, read: Sequence[tuple[Scan, UInt[np.ndarray, "_ _ _"]]]
 ) -> dict[int, str]:
     """Label value to organ name; every support must contain every value.
 

@@ -18,6 +18,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from gmrd.errors import InputError
 
+EXACT = 2**53
+"""Below it, a float that is a whole number is the one that was written."""
+
 LISTS = (list, Sequence, Iterable)
 MAPPINGS = (dict, Mapping)
 
@@ -228,7 +231,7 @@ def _remedy(key: str, value: Any, kind: Any) -> str:
     bare = [get_args(m)[0] if get_origin(m) is Annotated else m for m in members]
     if isinstance(value, _SCALARS) and any(get_origin(m) in (*LISTS, tuple) for m in bare):
         return f', such as "{key}=[{value}]"'
-    if isinstance(value, float) and value.is_integer() and int in bare:
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT and int in bare:
         return f": write {key}={int(value)}"
     if isinstance(value, (bool, int, float)) and any(m in (str, Path) for m in bare):
         return f": quote it, \"{key}='{value}'\""

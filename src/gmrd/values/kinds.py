@@ -70,7 +70,14 @@ NonNegative = Annotated[float | int, Within(0)]
 Share = Annotated[float | int, Within(0, 1)]
 Percentile = Annotated[float | int, Within(0, 100)]
 Seed = Annotated[int, Within(0, 2**32 - 1)]
-Workers = Annotated[int, Such("a whole number other than 0 (-1: all cores)", bool)]
+Workers = Annotated[
+    int,
+    Such(
+        "a whole number other than 0 (-1: all cores) and at most 1024",
+        lambda n: n != 0 and n <= 1024,
+    ),
+]
+"""joblib fails on tens of thousands."""
 Range = Annotated[
     Sequence[float | int],
     Such("two numbers, the lower one first", lambda ends: len(ends) == 2 and ends[0] <= ends[1]),

@@ -96,7 +96,7 @@ class Job:
     def _remove_leftovers(self) -> None:
         """Temporary files of a run that was killed while writing this case."""
         for path in (*self.outputs(), self.record):
-            for leftover in path.parent.glob(f".part-*-{path.name}"):
+            for leftover in path.parent.glob(f".part-*.{path.name}"):
                 leftover.unlink(missing_ok=True)
 
 

@@ -54,6 +54,6 @@ def test_an_absent_extra_is_named(
 def test_an_absent_launcher_is_named() -> None:
     """Hydra finds no file for it, which is how the launchers of the extra announce themselves."""
     error = Exception("In 'hydra/config': Could not find 'hydra/launcher/joblib'")
-    assert explained(error, "train") == (
+    assert explained(error, "train", ["hydra/launcher=joblib"]) == (
         "hydra/launcher=joblib is not installed: pip install 'gmrd[sweep]'"
     )

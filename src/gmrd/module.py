@@ -19,7 +19,7 @@ from gmrd.errors import InputError
 from gmrd.inference import THRESHOLD, segment
 from gmrd.metrics import EpisodeMetrics, OrganDice
 from gmrd.nn import GMRD
-from gmrd.types import Episode, HeldOutCase
+from gmrd.types import Episode, ScoredCase
 from gmrd.values.arguments import TARGET, Part
 from gmrd.values.kinds import Positive, Seed
 
@@ -169,7 +169,7 @@ class GMRDModule(LightningModule):
         """Reset the scores."""
         self.test_metrics.reset()
 
-    def test_step(self, batch: HeldOutCase, batch_idx: int) -> None:
+    def test_step(self, batch: ScoredCase, batch_idx: int) -> None:
         """Dice of every class of a test case; gmrd-evaluate has the other scores."""
         for label, probability in self.predict_step(batch, batch_idx).items():
             self.test_metrics.update(
@@ -181,7 +181,7 @@ class GMRDModule(LightningModule):
         for name, value in self.test_metrics.compute().items():
             self.log(f"test/{name}", value)
 
-    def predict_step(self, batch: HeldOutCase, batch_idx: int) -> dict[int, Tensor]:
+    def predict_step(self, batch: ScoredCase, batch_idx: int) -> dict[int, Tensor]:
         """Foreground probability (z, y, x) of every class on the case's own grid."""
         return segment(self.network, batch.query, batch.chunks, device=self.device)
 

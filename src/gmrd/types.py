@@ -71,7 +71,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class HeldOutCase:
+class ScoredCase:
     """A query volume of a fold with the supports of every class on which it is tested.
 
     Attributes:
@@ -88,6 +88,6 @@ class HeldOutCase:
     truth: Mapping[int, Bool[Tensor, "z y x"]]
     names: Mapping[int, str]
 
-    def to(self, device: torch.device | str) -> HeldOutCase:
+    def to(self, device: torch.device | str) -> ScoredCase:
         """The case itself, since inference moves a few slices at a time to the device."""
         return self

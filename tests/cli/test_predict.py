@@ -156,6 +156,20 @@ def test_a_folder_with_a_torn_scan_gives_the_others_and_status_1(
     assert "already done" in capsys.readouterr().out
 
 
+def batch(folder: Path, n: int, support: tuple[Path, Path]) -> list[str]:
+    """Arguments that segment ``scan_1`` to ``scan_n``, which are written to ``folder/scans``."""
+    (folder / "scans").mkdir()
+    for number in range(1, n + 1):
+        write(folder / "scans" / f"scan_{number}.nii.gz", ball(number)[0], affine())
+    return [
+        f"support.image={support[0]}",
+        f"support.label={support[1]}",
+        "query=scans",
+        "out=out",
+        "page=false",
+    ]
+
+
 @pytest.mark.parametrize(("ending", "status"), [("SIGKILL", -9), ("SIGTERM", -15), ("SIGINT", 130)])
 def test_a_batch_that_is_ended_keeps_what_is_finished(
     run_here: RunHere,
@@ -166,16 +180,7 @@ def test_a_batch_that_is_ended_keeps_what_is_finished(
     status: int,
 ) -> None:
     """Ended while the second of three scans is segmented; the same command then goes on."""
-    (tmp_path / "scans").mkdir()
-    for number in (1, 2, 3):
-        write(tmp_path / "scans" / f"scan_{number}.nii.gz", ball(number)[0], affine())
-    given = [
-        f"support.image={support[0]}",
-        f"support.label={support[1]}",
-        "query=scans",
-        "out=out",
-        "page=false",
-    ]
+    given = batch(tmp_path, 3, support)
     threshold = Threshold()
     threshold.replace_matching(monkeypatch)
     fork = multiprocessing.get_context("fork")
@@ -210,9 +215,7 @@ def test_a_batch_that_cannot_go_on_keeps_what_is_finished(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An error that is not of one scan: the second scan's entry cannot be written."""
-    (tmp_path / "scans").mkdir()
-    for number in (1, 2):
-        write(tmp_path / "scans" / f"scan_{number}.nii.gz", ball(number)[0], affine())
+    given = batch(tmp_path, 2, support)
     Threshold().replace_matching(monkeypatch)
 
     def write_one(path: Path, about: dict[str, Any], records: list[dict[str, Any]]) -> None:
@@ -222,13 +225,6 @@ def test_a_batch_that_cannot_go_on_keeps_what_is_finished(
 
     monkeypatch.setattr("gmrd.predict.batch.write_summary", write_one)
     monkeypatch.setenv("GMRD_CACHE", str(tmp_path / "cache"))
-    given = [
-        f"support.image={support[0]}",
-        f"support.label={support[1]}",
-        "query=scans",
-        "out=out",
-        "page=false",
-    ]
     assert run_here("predict", *given) == 2
     assert "a mistake of ours" in capsys.readouterr().err
     (scan,) = json.loads((tmp_path / "out" / "summary.json").read_text())["scans"]

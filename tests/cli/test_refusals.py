@@ -145,9 +145,13 @@ def test_a_reference_that_leads_nowhere_is_named_with_its_key(
         ("options.margin=a,b", "options.margin=a,b holds a comma: write options.margin=[a,b] for"),
         ("options={a: 1}", "options={a: 1} does not exist"),
         ("allow={a: 1}", "allow={a: 1}: a list cannot replace a mapping"),
+        ("-x", "unrecognized arguments: -x: settings are written key=value, see gmrd-app --help"),
+        ("--cfg=x", "argument --cfg/-c: invalid choice: 'x'"),
+        ("--resolve", "Hydra does not understand the arguments: The --resolve flag"),
+        ("hydra=1", "Hydra does not understand the arguments: Config group override must be"),
     ],
 )
-def test_values_that_hydra_itself_refuses(
+def test_what_hydra_itself_refuses(
     run_here: RunHere, capsys: pytest.CaptureFixture[str], override: str, words: str
 ) -> None:
     assert run_here("app", override) == 2
@@ -160,19 +164,3 @@ def test_a_name_that_is_a_number_is_set_with_its_mapping(
     assert run_here("inspect", "data=phantom", "data.root=x", "data.classes.2=spleen") == 2
     said = " ".join(capsys.readouterr().err.split())
     assert 'set data.classes, as in "data.classes={2: ...}"' in said
-
-
-@pytest.mark.parametrize(
-    ("option", "words"),
-    [
-        ("-x", "unrecognized arguments: -x: settings are written key=value, see gmrd-app --help"),
-        ("--cfg=x", "argument --cfg/-c: invalid choice: 'x'"),
-        ("--resolve", "Hydra does not understand the arguments: The --resolve flag"),
-        ("hydra=1", "Hydra does not understand the arguments: Config group override must be"),
-    ],
-)
-def test_options_that_hydra_does_not_know(
-    run_here: RunHere, capsys: pytest.CaptureFixture[str], option: str, words: str
-) -> None:
-    assert run_here("app", option) == 2
-    assert f"error: {words}" in " ".join(capsys.readouterr().err.split())

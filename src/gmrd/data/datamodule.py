@@ -14,11 +14,11 @@ from gmrd.data.description import DatasetDescription
 from gmrd.data.episode_settings import EpisodeSettings
 from gmrd.data.episodes import EpisodeDataset, EpisodeSource
 from gmrd.data.loader import EpisodeLoader, EpisodeSampler
-from gmrd.data.pairing import HeldOutCases
+from gmrd.data.pairing import ScoredCases
 from gmrd.data.split import Split
 from gmrd.data.supervoxel_files import make_up_to_date
 from gmrd.errors import InputError
-from gmrd.types import HeldOutCase
+from gmrd.types import ScoredCase
 
 
 class EpisodeDataModule(LightningDataModule):
@@ -128,11 +128,11 @@ class EpisodeDataModule(LightningDataModule):
             return []
         return self._loader(self.episodes(validation=True), shuffle=False)
 
-    def test_dataloader(self) -> DataLoader[HeldOutCase]:
+    def test_dataloader(self) -> DataLoader[ScoredCase]:
         """The fold's query cases, each with the supports of its classes."""
-        return DataLoader(HeldOutCases(self.split), batch_size=None)
+        return DataLoader(ScoredCases(self.split), batch_size=None)
 
-    def predict_dataloader(self) -> DataLoader[HeldOutCase]:
+    def predict_dataloader(self) -> DataLoader[ScoredCase]:
         """The same cases as for testing."""
         return self.test_dataloader()
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from gmrd.data.protocol import query_chunks, support_slices
 from gmrd.data.split import EvaluationCase, Split
 from gmrd.data.volume import Volume
-from gmrd.types import Chunk, HeldOutCase
+from gmrd.types import Chunk, ScoredCase
 
 Protocol = Literal["chunks", "all_slices"]
 
@@ -80,7 +80,7 @@ def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> lis
 
 
 @dataclass(frozen=True)
-class HeldOutCases(Dataset[HeldOutCase]):
+class ScoredCases(Dataset[ScoredCase]):
     """The query cases of a fold, paired by the protocol of published figures: three chunks."""
 
     split: Split
@@ -89,7 +89,7 @@ class HeldOutCases(Dataset[HeldOutCase]):
         """The number of query cases."""
         return len(self.split.evaluation_plan())
 
-    def __getitem__(self, index: int) -> HeldOutCase:
+    def __getitem__(self, index: int) -> ScoredCase:
         """Query case ``index``, in the fold's order."""
         data = self.split.data
         query, supports = self.split.evaluation_plan()[index]
@@ -97,7 +97,7 @@ class HeldOutCases(Dataset[HeldOutCase]):
             data.volume(query),
             {label: tuple(map(data.volume, cases)) for label, cases in supports.items()},
         )
-        return HeldOutCase(
+        return ScoredCase(
             case_id=case.query.case_id,
             query=torch.from_numpy(case.query.image),
             chunks={

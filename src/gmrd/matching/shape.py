@@ -200,11 +200,11 @@ def _registered(
     near: Bool[Tensor, "z h w"] = (relative.abs().amax(dim=-1) < AROUND) | (found > FAINT)
     here, target = relative[near], found[near]
     change = torch.zeros(3, 4, requires_grad=True)
+    # With a mask of 1, a thin wall found at less than one half would best be moved away.
+    inside = shapes.attainable[organ]
 
     def loss() -> Tensor:
-        # With a mask of 1, a thin wall found at less than one half would best be moved away.
-        mask = shapes.at(organ, _moved(here, change) * deviation + centre)
-        mask = shapes.attainable[organ] * mask
+        mask = inside * shapes.at(organ, _moved(here, change) * deviation + centre)
         return (mask - target).square().sum() / target.sum() + RIDGE * change.square().sum()
 
     optimiser = torch.optim.LBFGS([change], max_iter=N_ITERATIONS, line_search_fn="strong_wolfe")

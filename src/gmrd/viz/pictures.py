@@ -74,7 +74,7 @@ def side_by_side(
 
 
 def grey_range(image: Image) -> tuple[float, float]:
-    """The values to show as black and white, excluding outliers, by at most some slices."""
+    """The values to show as black and white, without outliers; a long scan is sampled."""
     some = image[:: max(1, image.size // ENOUGH)]  # percentiles copy what they are given
     low, high = (float(value) for value in np.percentile(some, [1, 99.5]))
     return low, max(high, low + 1e-6)

@@ -89,6 +89,11 @@ ABLATIONS: dict[str, dict[str, object]] = {
             [None] * probability.shape[1] for _ in supports
         ]
     },
+    "location": {
+        "gmrd.matching.segmenter.locate": lambda _, support, alignment: (
+            (alignment,) * support.shares.shape[-1]
+        )
+    },
     "edges": {"gmrd.matching.segmenter.follow_edges": lambda probability, _: probability},
     "regions": {
         "gmrd.matching.regions.Regions.vote": lambda regions, probability, weight: probability
@@ -207,7 +212,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
                 placed.scan.spacing, support.smallest_ml,
             )  # fmt: skip
             three = Shapes(between(support, organ, annotated, float(slope)), support.scan.spacing)
-            laid = [(three, alignment)]
+            laid = [(three, [alignment])]
             where = placed.scan.heights, placed.scan.spacing[1], laid
 
             def voted(

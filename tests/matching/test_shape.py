@@ -51,7 +51,8 @@ def dice(found: torch.Tensor, true: torch.Tensor) -> float:
 
 
 def fit(found: torch.Tensor, *supports: tuple[Shapes, Alignment]) -> torch.Tensor:
-    return registered_shapes(found, torch.arange(SIZE[0]) * SPACING[0], SPACING[1], supports)
+    laid = [(annotated, [alignment]) for annotated, alignment in supports]
+    return registered_shapes(found, torch.arange(SIZE[0]) * SPACING[0], SPACING[1], laid)
 
 
 @pytest.mark.parametrize("radius", [14.0, 17.0, 20.0])
@@ -96,7 +97,7 @@ def test_a_fit_tells_where_in_the_support_an_organ_s_parts_lie(radius: float) ->
     annotated = shapes(ball((25, 60, 60), 17))
     found = ball((27, 66, 56), radius)
     heights = torch.arange(SIZE[0]) * SPACING[0]
-    ((fit_,),) = register_organs(found, heights, SPACING[1], [(annotated, aligned())])
+    ((fit_,),) = register_organs(found, heights, SPACING[1], [(annotated, [aligned()])])
     assert fit_ is not None
     here = torch.tensor(
         [[27.0, 66.0, 56.0], [27.0, 66.0 + radius, 56.0], [27.0, 66.0, 56 - radius]]
@@ -109,7 +110,7 @@ def test_what_was_not_found_has_no_fit() -> None:
     nothing = torch.zeros_like(ball((25, 60, 60), 10))
     heights = torch.arange(SIZE[0]) * SPACING[0]
     annotated = shapes(ball((25, 60, 60), 10))
-    assert register_organs(nothing, heights, SPACING[1], [(annotated, aligned())]) == [[None]]
+    assert register_organs(nothing, heights, SPACING[1], [(annotated, [aligned()])]) == [[None]]
 
 
 def test_a_thin_wall_is_laid_where_it_is() -> None:

@@ -70,6 +70,11 @@ class Alignment:
         """Whether the affine part contains a reflection."""
         return float(torch.linalg.det(self.matrix[:, :3])) < 0
 
+    def translated(self, offset: Float32[Tensor, "3"]) -> Alignment:
+        """The alignment with its positions in the support displaced by ``offset`` (mm)."""
+        matrix = torch.cat([self.matrix[:, :3], (self.matrix[:, 3] + offset)[:, None]], dim=1)
+        return replace(self, matrix=matrix)
+
     def of(self, grid: TokenGrid, slices: Sequence[int] | None = None) -> Float32[Tensor, "..."]:
         """Positions in the support that correspond to the cells of ``grid``.
 
@@ -221,7 +226,7 @@ def _heights(
     """(similarity, scale, offset) of all tried alignments along z."""
     n_query, n_support = alike.shape
     own = query.heights.numpy()
-    step = _step(support)
+    step = support.thickness
     length = step * n_support
     found = []
     for scale in SCALES:
@@ -235,13 +240,9 @@ def _heights(
             low = np.minimum(place.astype(int), max(n_support - 2, 0))
             high, part = np.minimum(low + 1, n_support - 1), place - low
             value = (alike[inside, low] * (1 - part) + alike[inside, high] * part).mean()
-            longest = min(n_query, length / max(_step(query) * scale, 1e-6))
+            longest = min(n_query, length / max(query.thickness * scale, 1e-6))
             found.append((value * math.sqrt(min(len(inside) / longest, 1.0)), scale, offset))
     return found
-
-
-def _step(grid: TokenGrid) -> float:
-    return float(grid.heights[1] - grid.heights[0]) if len(grid.heights) > 1 else 1.0
 
 
 def _sheets(grid: TokenGrid, box: Box) -> Float32[Tensor, "z d"]:
@@ -325,7 +326,7 @@ def _smooth_field(
 ) -> Float32[Tensor, "z h w 3"]:
     """Normalised Gaussian smoothing of the affine map's residuals; 0 far from trusted matches."""
     across, in_plane = FIELD_SMOOTHING
-    deviations = (across / _step(query), in_plane / query.cell, in_plane / query.cell)
+    deviations = (across / query.thickness, in_plane / query.cell, in_plane / query.cell)
     weights = torch.zeros(query.body.shape)
     weights[query.body] = trust
     values = torch.zeros(*query.body.shape, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -89,6 +89,30 @@ def carry_labels(
             chosen = where[z]
             sums[z][chosen] += matcher(query.tokens[z][chosen], expected[z][chosen])
     return Evidence(sums[..., :-1], sums[..., -1])
+
+
+def carry_organs(
+    evidence: Evidence,
+    query: TokenGrid,
+    where: Bool[Tensor, "z h w"],
+    supports: Sequence[tuple[Annotated, Mapping[int, Float32[Tensor, "z h w 3"]]]],
+    deviations: tuple[float, float],
+) -> Evidence:
+    """The evidence with some organs expected at places of their own; the background's stays.
+
+    Args:
+        evidence: from :func:`carry_labels`.
+        query: the cells to label.
+        where: which of them to label.
+        supports: each with the positions (mm) at which the query's cells are expected in it, by
+            organ; the organs are the same for all supports.
+        deviations: of the positional prior in mm, (across slices, in plane).
+    """
+    organs = evidence.organs.clone()
+    for organ in supports[0][1]:
+        own = [(annotated.only(organ), expected[organ]) for annotated, expected in supports]
+        organs[..., organ] = carry_labels(query, where, own, deviations).organs[..., 0]
+    return replace(evidence, organs=organs)
 
 
 class _Matcher:

@@ -14,10 +14,11 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from gmrd.matching.alignment import Alignment, align, likeness, realign
-from gmrd.matching.dense import Annotated, Evidence, carry_labels, shares
+from gmrd.matching.dense import Annotated, Evidence, carry_labels, carry_organs, shares
 from gmrd.matching.edges import follow_edges
 from gmrd.matching.intensities import on_scale_of
 from gmrd.matching.labels import count_pieces
+from gmrd.matching.location import locate
 from gmrd.matching.regions import ACTIVE, Regions
 from gmrd.matching.scan import Progress, WorkingScan, silent
 from gmrd.matching.shape import OrganRegistrations, Shapes, register_organs, registered_shapes
@@ -113,6 +114,8 @@ class Placed:
         on_scale: the query with its intensities mapped to the scale of its most similar support.
         coarse: coarse tokens of ``on_scale``.
         alignments: one for each support.
+        organs: for each support, where each of its organs is expected; the support's alignment
+            itself where that is the best.
         mirrored: whether the query is more similar to that support when mirrored.
     """
 
@@ -120,6 +123,7 @@ class Placed:
     on_scale: WorkingScan
     coarse: TokenGrid
     alignments: tuple[Alignment, ...]
+    organs: tuple[tuple[Alignment, ...], ...]
     mirrored: bool
 
 
@@ -142,7 +146,11 @@ def place(
         realign(coarse, support.coarse.grid, alignment)
         for support, alignment in zip(supports, alignments, strict=True)
     )
-    return Placed(query, on_scale, coarse, closer, mirrored)
+    organs = tuple(
+        locate(coarse, support.coarse, alignment)
+        for support, alignment in zip(supports, closer, strict=True)
+    )
+    return Placed(query, on_scale, coarse, closer, organs, mirrored)
 
 
 @dataclass(frozen=True)
@@ -178,32 +186,31 @@ def match(
     """Segment a query: dense matching with its supports, then refinement.
 
     Every position of the query is matched with the annotated slices near its aligned position,
-    first on coarse cells, then on fine ones where the coarse cells found anything. Each organ is
-    then registered on its own to what was found of it, and matched again from there.
+    first on coarse cells, then on fine ones where the coarse cells found anything; an organ near
+    the place where it was located. Each is then registered on its own to what was found of it, and
+    matched again from there.
     """
     query, coarse = placed.scan, placed.coarse
     deviations = prior(query.spacing[1])
-    paired = list(zip(supports, placed.alignments, strict=True))
-    first = carry_labels(
-        coarse, coarse.body, [(s.coarse, a.of(coarse)) for s, a in paired], deviations
-    )
+    first = _located(coarse, coarse.body, [s.coarse for s in supports], placed, deviations)
     where = _found(first.probability)
     if not where.any():
         n_slices, *sides = query.ranks.shape
         nothing = np.zeros((n_slices, first.organs.shape[-1], *sides), dtype=np.float32)
         return Matched(nothing, nothing.copy())
-    look = _FineMatching(where, placed, paired, deviations, progress)
+    look = _FineMatching(where, placed, supports, deviations, progress)
     found = look.on_pixels(look.evidence)
     progress("Refining", 0, 4)
+    laid = [(s.shapes, organs) for s, organs in zip(supports, placed.organs, strict=True)]
     smallest = min(support.smallest_ml for support in supports)
     active = (found > ACTIVE).any(dim=1).numpy()
     regions = Regions(query.ranks, active, query.spacing, smallest)
     progress("Refining", 1, 4)
     raw = look.on_pixels(
-        look.with_registered(register_organs(*_to_register(found, query, regions, paired)))
+        look.with_registered(register_organs(*_to_register(found, query, regions, laid)))
     )
     progress("Refining", 2, 4)
-    shapes = registered_shapes(*_to_register(raw, query, regions, paired))
+    shapes = registered_shapes(*_to_register(raw, query, regions, laid))
     progress("Refining", 3, 4)
     mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
     followed = _smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query)
@@ -215,42 +222,74 @@ def match(
     return Matched(refined, found_alone)
 
 
+def _located(
+    grid: TokenGrid,
+    where: Bool[Tensor, "z h w"],
+    shown: Sequence[Annotated],
+    placed: Placed,
+    deviations: tuple[float, float],
+    slices: Sequence[int] | None = None,
+) -> Evidence:
+    """The evidence with every organ expected where it was located."""
+    laid = list(zip(shown, placed.alignments, placed.organs, strict=True))
+    of_scan = [(annotated, alignment.of(grid, slices)) for annotated, alignment, _ in laid]
+    evidence = carry_labels(grid, where, of_scan, deviations)
+    moved = {
+        organ
+        for _, alignment, organs in laid
+        for organ, own in enumerate(organs)
+        if own is not alignment
+    }
+    of_organs = [
+        (annotated, {organ: organs[organ].of(grid, slices) for organ in moved})
+        for annotated, _, organs in laid
+    ]
+    return carry_organs(evidence, grid, where, of_organs, deviations)
+
+
 class _FineMatching:
     """Matching on fine cells, where the coarse cells found anything.
 
     Attributes:
-        evidence: with every organ expected at its aligned position.
+        evidence: with every organ expected where it was located.
     """
 
     def __init__(
         self,
         where: Bool[Tensor, "z h w"],
         placed: Placed,
-        paired: Sequence[tuple[MatchingSupport, Alignment]],
+        supports: Sequence[MatchingSupport],
         deviations: tuple[float, float],
         progress: Progress,
     ) -> None:
         self.shape = placed.scan.ranks.shape
+        self.placed = placed
         self.slices = torch.nonzero(where.flatten(1).any(dim=1))[:, 0]
-        self.grid = placed.on_scale.fine(paired[0][0].encoder, self.slices, progress)
+        self.grid = placed.on_scale.fine(supports[0].encoder, self.slices, progress)
         self.where = where[self.slices] & self.grid.body
         self.deviations = deviations
-        self.shown = [(s.fine, a.of(self.grid, self.slices.tolist())) for s, a in paired]
-        self.evidence = carry_labels(self.grid, self.where, self.shown, deviations)
+        self.shown = [support.fine for support in supports]
+        self.evidence = _located(
+            self.grid, self.where, self.shown, placed, deviations, self.slices.tolist()
+        )
 
     def with_registered(self, registrations: OrganRegistrations) -> Evidence:
         """The evidence with each organ expected where it was registered; the background's stays."""
-        organs = self.evidence.organs.clone()
-        for organ in range(organs.shape[-1]):
-            of_supports = [of_support[organ] for of_support in registrations]
-            if any(of_supports):
-                shown = [
-                    (annotated.only(organ), fit.positions(expected) if fit else expected)
-                    for (annotated, expected), fit in zip(self.shown, of_supports, strict=True)
-                ]
-                own = carry_labels(self.grid, self.where, shown, self.deviations)
-                organs[..., organ] = own.organs[..., 0]
-        return replace(self.evidence, organs=organs)
+        slices = self.slices.tolist()
+        found = {
+            organ for of_support in registrations for organ, fit in enumerate(of_support) if fit
+        }
+        shown = []
+        for annotated, organs, fits in zip(
+            self.shown, self.placed.organs, registrations, strict=True
+        ):
+            expected = {organ: organs[organ].of(self.grid, slices) for organ in found}
+            laid = {
+                organ: fit.positions(place) if (fit := fits[organ]) else place
+                for organ, place in expected.items()
+            }
+            shown.append((annotated, laid))
+        return carry_organs(self.evidence, self.grid, self.where, shown, self.deviations)
 
     def on_pixels(self, evidence: Evidence) -> Float32[Tensor, "z k y x"]:
         """Probabilities of all slices; 0 where nothing was matched."""
@@ -263,14 +302,16 @@ def _to_register(
     probability: Float32[Tensor, "z k y x"],
     query: WorkingScan,
     regions: Regions,
-    paired: Sequence[tuple[MatchingSupport, Alignment]],
+    laid: Sequence[tuple[Shapes, Sequence[Alignment]]],
 ) -> tuple[
-    Float32[Tensor, "z k y x"], Float32[Tensor, " z"], float, list[tuple[Shapes, Alignment]]
+    Float32[Tensor, "z k y x"],
+    Float32[Tensor, " z"],
+    float,
+    Sequence[tuple[Shapes, Sequence[Alignment]]],
 ]:
     """Arguments of :func:`register_organs`: the probabilities averaged within regions."""
     voted = torch.from_numpy(regions.vote(_smooth(probability, query), REGISTERED_REGION_WEIGHT))
-    shapes = [(support.shapes, alignment) for support, alignment in paired]
-    return voted, query.heights, query.spacing[1], shapes
+    return voted, query.heights, query.spacing[1], laid
 
 
 def _smooth(

@@ -127,21 +127,23 @@ def register_organs(
     probability: Float32[Tensor, "z k y x"],
     heights: Float32[Tensor, " z"],
     pixel: float,
-    supports: Sequence[tuple[Shapes, Alignment]],
+    supports: Sequence[tuple[Shapes, Sequence[Alignment]]],
 ) -> OrganRegistrations:
-    """Register each annotated organ to what was found of it, starting from the alignment.
+    """Register each annotated organ to what was found of it, starting from where it is expected.
 
     Args:
         probability: organ probabilities of the query.
         heights: positions of the query's slices in mm.
         pixel: side of a pixel in mm, the same for query and supports.
-        supports: masks and alignment of each support.
+        supports: masks of each support, and the alignment for each of its organs.
     """
     cells = F.avg_pool2d(probability, CELL_PX)
-    expected = [_expected(alignment, cells, heights, pixel) for _, alignment in supports]
     return [
-        [_registered(cells[:, organ], shapes, organ, where) for organ in range(cells.shape[1])]
-        for (shapes, _), where in zip(supports, expected, strict=True)
+        [
+            _registered(cells[:, organ], shapes, organ, _expected(alignment, cells, heights, pixel))
+            for organ, alignment in enumerate(alignments)
+        ]
+        for shapes, alignments in supports
     ]
 
 
@@ -149,7 +151,7 @@ def registered_shapes(
     probability: Float32[Tensor, "z k y x"],
     heights: Float32[Tensor, " z"],
     pixel: float,
-    supports: Sequence[tuple[Shapes, Alignment]],
+    supports: Sequence[tuple[Shapes, Sequence[Alignment]]],
 ) -> Float32[Tensor, "z k y x"]:
     """Each organ's annotated mask, registered to what was found of it.
 
@@ -165,8 +167,8 @@ def registered_shapes(
             if (registration := of_support[organ]) is not None
         ]
         if found:
-            best, shapes, alignment = min(found, key=lambda each: each[0].loss)
-            expected = _expected(alignment, masks, heights, pixel)
+            best, shapes, alignments = min(found, key=lambda each: each[0].loss)
+            expected = _expected(alignments[organ], masks, heights, pixel)
             masks[:, organ] = shapes.at(organ, best.positions(expected))
     size = list(probability.shape[2:])
     return F.interpolate(masks, size=size, mode="bilinear", align_corners=False)

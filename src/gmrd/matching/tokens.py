@@ -30,6 +30,11 @@ class TokenGrid:
     heights: Float32[Tensor, " z"]
     cell: float
 
+    @property
+    def thickness(self) -> float:
+        """Distance between the first slices in mm; 1 for a single slice."""
+        return float(self.heights[1] - self.heights[0]) if len(self.heights) > 1 else 1.0
+
     def positions(self) -> Float32[Tensor, "z h w 3"]:
         """Centre of each cell (z, y, x) in mm; y and x from the corner of the slice."""
         rows, columns = ((torch.arange(n) + 0.5) * self.cell for n in self.tokens.shape[1:3])

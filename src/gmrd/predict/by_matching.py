@@ -187,26 +187,27 @@ class MatchingMethod:
                 for piece in found:
                     masks = np.zeros((len(mask), len(self.names), *mask.shape[1:]), np.float32)
                     masks[:, organ] = piece
-                    scores.append(self._reverse(query.placed, masks)[organ])
+                    scores.append(self._reverse(query.placed, masks, organ))
                 found = [found[best] for best in np.argsort(scores)[::-1][:n_pieces]]
             probability[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
 
     def reverse(self, query: Query, labels: UInt[np.ndarray, "z y x"]) -> dict[str, float]:
         """Reverse Dice of each organ, for the best support."""
         masks = [query.grid.shares(labels == v) for v in self.names]
-        scores = self._reverse(query.placed, np.stack(masks, axis=1))
-        return dict(zip(self.names.values(), scores, strict=True))
+        stacked = np.stack(masks, axis=1)
+        return {
+            name: self._reverse(query.placed, stacked, organ)
+            for organ, name in enumerate(self.names.values())
+        }
 
-    def _reverse(self, placed: Placed, masks: Float32[np.ndarray, "z k y x"]) -> list[float]:
-        """Reverse Dice of masks on the working slices, for the best support."""
+    def _reverse(self, placed: Placed, masks: Float32[np.ndarray, "z k y x"], organ: int) -> float:
+        """Reverse Dice of an organ's mask on the working slices, for the best support."""
         cells = shares(torch.from_numpy(masks), STRIDE)
         deviations = prior(self.frame.pixel)
-        scores = [
-            reverse_dice(support.coarse, placed.coarse, cells, alignment, deviations)
-            for support, alignment in zip(self.supports, placed.alignments, strict=True)
-        ]
-        best: list[float] = np.max(scores, axis=0).tolist()
-        return best
+        return max(
+            reverse_dice(support.coarse, placed.coarse, cells, organ, organs[organ], deviations)
+            for support, organs in zip(self.supports, placed.organs, strict=True)
+        )
 
     def _lay(
         self, scan: Scan, label: UInt[np.ndarray, "z y x"], names: Mapping[int, str]

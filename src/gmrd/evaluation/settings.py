@@ -8,7 +8,7 @@ from typing import Any
 
 from gmrd.data.pairing import Protocol
 from gmrd.evaluation.evaluator import Alignment
-from gmrd.values.kinds import Count, Natural
+from gmrd.values.kinds import Count, Device, Natural
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EvaluationSettings:
     alignment: Alignment
     adapt: Natural
     batch_size: Count
-    device: str
+    device: Device
     save_predictions: bool
     baselines: bool
 

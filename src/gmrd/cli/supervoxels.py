@@ -53,7 +53,7 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
     failures: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
-        workers(cfg.workers) as pool,
+        workers(**cfg.workers) as pool,
         Progress(*columns, TimeRemainingColumn(), console=console) as bar,
     ):
         task = bar.add_task("supervoxels", total=len(jobs))

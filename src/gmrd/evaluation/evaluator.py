@@ -25,7 +25,8 @@ from gmrd.evaluation.aligned import Along
 from gmrd.evaluation.metrics import volume_scores
 from gmrd.evaluation.predictions import Probabilities
 from gmrd.evaluation.scores import ScoredCase
-from gmrd.inference import THRESHOLD, Chunk, Segmenter, resize, resize_masks, segment
+from gmrd.inference import THRESHOLD, Chunk, Segmenter, segment
+from gmrd.matching.scan import Progress, silent
 from gmrd.nn import GMRD
 from gmrd.values.arguments import refuse_wrong_fields
 from gmrd.values.kinds import Count, Natural
@@ -46,6 +47,7 @@ class Evaluator:
             only a GMRD is tuned.
         batch_size: query slices encoded together.
         device: of the networks.
+        progress: called with the progress of tuning.
 
     Raises:
         InputError: the protocol is unknown, or there is no chunk.
@@ -58,6 +60,7 @@ class Evaluator:
     adapt: Natural = 0
     batch_size: Count = 8
     device: torch.device | str = "cpu"
+    progress: Progress = silent
 
     def __post_init__(self) -> None:
         refuse_wrong_fields("evaluation", self)
@@ -106,12 +109,12 @@ class Evaluator:
             for class_id, supports in case.supports.items()
         ))  # fmt: skip
         if key not in self._kept:
-            classes = [
-                (resize(slices, network.image_size), resize_masks(masks, network.image_size))
+            annotated = (
+                annotated_slices([(s.image, s.mask(class_id)) for s in supports], self.n_chunks)
                 for class_id, supports in case.supports.items()
-                for slices, masks in (annotated_slices(supports, class_id, self.n_chunks),)
-            ]
-            self._kept[key] = adapted(network, classes, self.adapt)
+            )
+            classes = [(images.flatten(0, 1), masks.flatten(0, 1)) for images, masks in annotated]
+            self._kept[key] = adapted(network, classes, self.adapt, progress=self.progress)
         return self._kept[key]
 
     @cached_property

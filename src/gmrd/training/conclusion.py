@@ -97,6 +97,7 @@ class Conclusion(Callback):
             selected=self.cfg.evaluation.weights,
             watch=recorder.add,
             n_cases=1 if fast_dev_run else None,
+            show_progress=self.cfg.trainer.enable_progress_bar is not False,
         )
         trainer.callback_metrics.update(
             {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from gmrd.data.volume import Volume
 from gmrd.errors import InputError
 from gmrd.evaluation.evaluator import Evaluator
 from gmrd.evaluation.predictions import prediction_path, save_prediction
+from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.inference import label_map
 from gmrd.module import GMRDModule
 
@@ -46,13 +49,13 @@ def pair() -> EvaluationCase:
 
 
 def evaluator(**settings: object) -> Evaluator:
-    return Evaluator(classes={1: "one", 2: "two"}, **settings)
+    return Evaluator({1: "one", 2: "two"}, EvaluationSettings(device="cpu", **settings))
 
 
 def test_tuning_tells_how_far_it_is(module: GMRDModule) -> None:
     """Once for all cases with the same supports."""
     told: list[tuple[int, int]] = []
-    tuning = evaluator(adapt=2, progress=lambda step, done, total: told.append((done, total)))
+    tuning = replace(evaluator(adapt=2), progress=lambda step, *of: told.append(of))
     case = pair()
     for query in (case.query, volume("3", 5, 11)):
         found = tuning.probabilities(module.network, EvaluationCase(query, case.supports))

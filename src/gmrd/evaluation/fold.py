@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from gmrd.evaluation.predictions import (
 )
 from gmrd.evaluation.scores import ScoredCase, per_organ, rich_table, write_scores
 from gmrd.evaluation.settings import EvaluationSettings
-from gmrd.inference import choose_device, label_map
+from gmrd.inference import label_map
 from gmrd.module import GMRDModule, network_of
 from gmrd.nn.prototype import PrototypeMatching
 from gmrd.viz.pictures import side_by_side
@@ -97,7 +96,7 @@ def _score_cases(
     def show(step: str, done: int, total: int) -> None:
         bar.update(tuning, description=step, completed=done, total=total, visible=done < total)
 
-    evaluator = replace(evaluator_of(split, settings), progress=show)
+    evaluator = Evaluator(split.classes, settings, progress=show)
     methods = _methods(module, with_baselines=settings.baselines)
     for network in methods.values():
         network.eval().to(evaluator.device)
@@ -144,23 +143,6 @@ def _metrics(scores: Sequence[ScoredCase]) -> dict[str, float]:
         for organ, value in by_organ.items()
         if name in ("dice", "iou") or not np.isnan(value)
     }
-
-
-def evaluator_of(split: Split, settings: EvaluationSettings) -> Evaluator:
-    """The evaluator of a data set with the given settings.
-
-    Raises:
-        InputError: the settings cannot work.
-    """
-    return Evaluator(
-        classes=split.classes,
-        n_chunks=settings.n_chunks,
-        protocol=settings.protocol,
-        alignment=settings.alignment,
-        adapt=settings.adapt,
-        batch_size=settings.batch_size,
-        device=choose_device(settings.device),
-    )
 
 
 def _methods(module: GMRDModule, *, with_baselines: bool) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Supervoxels:
     Attributes:
         min_size: Smallest number of voxels: 5000 for the abdomen, 1000 for the heart.
         scale: Larger values merge more.
-        sigma: Standard deviation of the smoothing beforehand, in voxels.
+        sigma: Standard deviation of the smoothing beforehand, in pixels of a slice.
     """
 
     min_size: Count = 5000

@@ -51,8 +51,13 @@ def begun(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_leaves_all_that_is_needed_to_judge_it(train: Train, tmp_path: Path) -> None:
+def test_a_run_leaves_all_that_is_needed_to_judge_it(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     metrics, _ = train(tmp_path, "logger=csv")
+    printed = capsys.readouterr().out
+    assert "Dice" in printed
+    assert "Scoring cases" not in printed, "no bar, as trainer.enable_progress_bar=false says"
     assert {"test/dice", "test/dice_liver", "test/iou", "val/pseudo_dice"} <= metrics.keys()
     config = OmegaConf.load(tmp_path / "config.yaml")
     assert config.model.network.image_size == 64

@@ -15,7 +15,7 @@ from gmrd.components import VARIABLE, allowing, build, locate, refuse_foreign
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule
 from gmrd.training.resume import checkpoint_to_resume
-from helpers.commands import RunHere
+from helpers.commands import RunHere, Train
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text()
 LAST = "run/checkpoints/last.ckpt"
@@ -77,6 +77,63 @@ def test_the_page_s_parts_go_the_whole_way(
     assert "variant paper, mylab.SmallEncoder, mylab.DiceLoss" in (
         load_about(Path("scored/summary.json"))
     )
+
+
+OTHERS = """
+import torch
+from torch import nn
+from torchmetrics import MeanMetric
+
+
+class MeanDecoder(nn.Module):
+    def __init__(self, *, n_descriptors: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((n_descriptors + 2,), scale))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return (maps * self.weight[:, None, None]).mean(dim=1)
+
+
+class Descent(torch.optim.SGD):
+    pass
+
+
+class Halving(torch.optim.lr_scheduler.StepLR):
+    def __init__(self, optimizer, every: int) -> None:
+        super().__init__(optimizer, every, gamma=0.5)
+
+
+class Certainty(MeanMetric):
+    def update(self, probability, masks) -> None:
+        super().update((probability - 0.5).abs())
+"""
+
+
+def test_a_decoder_an_optimiser_a_schedule_and_a_metric_of_one_s_own(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "others.py").write_text(OTHERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    metrics, trained = train(
+        tmp_path / "run", "evaluate=false", "~callbacks.pictures", "trainer.max_steps=3",
+        "model.network.decoder._target_=others.MeanDecoder", "+model.network.decoder.scale=2.0",
+        "model.optimizer._target_=others.Descent",
+        "~model.scheduler.step_size", "~model.scheduler.gamma", "+model.scheduler.every=2",
+        "model.scheduler._target_=others.Halving",
+        "model.metrics={certainty: {_target_: others.Certainty}}",
+    )  # fmt: skip
+    assert 0 < metrics["val/certainty"] < 0.5
+    path = tmp_path / LAST
+    saved = torch.load(path, weights_only=True)
+    assert saved["lr_schedulers"][0]["_last_lr"] == [trained.lr / 2]
+    with pytest.raises(InputError, match=r"names others\.\w+, which is not part of gmrd"):
+        load_module(path)
+    with allowing(["others"]):
+        found = load_module(path).network.foreground_decoder
+    assert type(found).__name__ == "MeanDecoder"
+    assert torch.equal(found.weight, trained.network.foreground_decoder.weight)
+    assert not torch.equal(found.weight, torch.full((6,), 2.0)), "it learns"
 
 
 def load_about(path: Path) -> str:

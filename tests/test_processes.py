@@ -1,4 +1,4 @@
-"""Workers of a killed command end with it."""
+"""Workers of a killed command end with it, and a command with the reader of its output."""
 
 from __future__ import annotations
 
@@ -36,6 +36,22 @@ time.sleep(300)
 environment = {**os.environ, PARENT: str(os.getpid())}
 subprocess.run([sys.executable, "-c", child, sys.argv[1]], env=environment)
 """
+
+
+@pytest.mark.parametrize("words", [("overview", "--help"), ("overview", "info"), ("train", "-h")])
+def test_a_command_ends_quietly_with_the_reader_of_its_output(words: tuple[str, ...]) -> None:
+    """Of what Python prints (help), and of what Rich prints (info)."""
+    name, *given = words
+    text = f"import sys; sys.argv[1:] = {given}; from gmrd.cli.{name} import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 141
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
 
 
 def alive(pid: int) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gmrd.data.augmentation import Augmentation
 from gmrd.data.episodes import augment
+from gmrd.inference import resize, resize_masks
 from gmrd.losses import GMRDLoss
 from gmrd.nn import GMRD
 from gmrd.types import Episode
@@ -27,7 +28,7 @@ GREATEST_NORM = 1.0
 """Of a step's gradient."""
 
 Annotated = tuple[Float[Tensor, "n h w"], Float[Tensor, "n h w"]]
-"""Slices of a class and its masks on them, at the network's size."""
+"""Slices of a class and its masks on them."""
 
 
 def adapted(
@@ -48,7 +49,8 @@ def adapted(
         progress: told how far it is.
     """
     tuned = deepcopy(network).train()
-    device = next(tuned.parameters()).device
+    device, size = next(tuned.parameters()).device, network.image_size
+    sized = [(resize(images, size), resize_masks(masks, size)) for images, masks in classes]
     trained = [p for p in tuned.parameters() if p.requires_grad]
     loss = GMRDLoss(class_weights=CLASS_WEIGHTS).to(device)
     optimizer = torch.optim.AdamW(trained, LEARNING_RATE)
@@ -61,7 +63,7 @@ def adapted(
         torch.manual_seed(seed)
         for step in range(n_steps):
             progress("Tuning on the annotated slices", step, n_steps)
-            episode = _episode(classes[int(rng.integers(len(classes)))], rng).to(device)
+            episode = _episode(sized[int(rng.integers(len(sized)))], rng).to(device)
             optimizer.zero_grad()
             loss(tuned(episode), episode)["total"].backward()
             torch.nn.utils.clip_grad_norm_(trained, GREATEST_NORM)

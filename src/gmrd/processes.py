@@ -1,12 +1,15 @@
-"""Processes that end with their parent, even if it is killed."""
+"""Processes that end with their parent, even if it is killed, or with their output's reader."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,6 +19,9 @@ PARENT = "GMRD_PARENT"
 
 SECONDS = 0.5
 """Seconds between two checks."""
+
+UNREAD = 141
+"""The conventional exit status of a program whose output nobody reads any more."""
 
 _watching = threading.Lock()
 
@@ -40,6 +46,28 @@ def end_with_starter() -> None:
     """End this command by SIGTERM, like a scheduler, when the process that started it is gone."""
     if (parent := os.environ.get(PARENT, "")).isdigit():
         end_with(int(parent), signal.SIGTERM)
+
+
+@contextmanager
+def ending_with_reader() -> Iterator[None]:
+    """End quietly when the reader of the output, such as ``head``, has ended."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as error:
+        # Rich replaces the output, then exits with status 1.
+        if isinstance(error.__context__, BrokenPipeError) or is_unread(error):
+            os._exit(UNREAD)
+        raise
+
+
+def is_unread(error: BaseException) -> bool:
+    """Whether nobody reads the output any more; False for errors of other pipes."""
+    output = select.poll()
+    for stream in (1, 2):
+        output.register(stream, 0)
+    broken = any(event & select.POLLERR for _, event in output.poll(0))
+    return isinstance(error, BrokenPipeError) and broken
 
 
 def _watch(parent: int, how: signal.Signals) -> None:

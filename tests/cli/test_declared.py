@@ -113,6 +113,10 @@ WRONG = [
     ("train", "logger.csv.save_dir=3", "logger.csv.save_dir=3: expected text or a path"),
     ("train", "data.batch_size=0", "data.batch_size=0: expected a whole number, 1 or more"),
     ("train", "data.n_shot=1.5", "data.n_shot=1.5: expected a whole number, 1 or more"),
+    ("train", "data.support=first", "data.support=first: expected last or rotate or a whole"),
+    ("train", "evaluation.device=gpu", "evaluation.device=gpu: expected auto, cpu, cuda or"),
+    ("train", "trainer.val_check_interval=0", "val_check_interval=0: expected a number above 0"),
+    ("train", "trainer.check_val_every_n_epoch=0", "check_val_every_n_epoch=0: expected a whole"),
     ("train", "data.augmentation.gamma=[2,1]", "expected two numbers, the lower one first"),
     (
         "train",

@@ -12,8 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from gmrd.cli.declared import fitted_keys
 from gmrd.cli.refusals import sentence
-from helpers.commands import RunHere
+from helpers.commands import RunHere, composed
 
 Refusal = Callable[..., str]
 
@@ -145,7 +146,10 @@ def test_a_reference_that_leads_nowhere_is_named_with_its_key(
         ("options.margin=a,b", "options.margin=a,b holds a comma: write options.margin=[a,b] for"),
         ("options={a: 1}", "options={a: 1} does not exist"),
         ("allow={a: 1}", "allow={a: 1}: a list cannot replace a mapping"),
-        ("-x", "unrecognized arguments: -x: settings are written key=value, see gmrd-app --help"),
+        (
+            "-x",
+            "unrecognized arguments: -x: settings are written key=value, after all options",
+        ),
         ("--cfg=x", "argument --cfg/-c: invalid choice: 'x'"),
         ("--resolve", "Hydra does not understand the arguments: The --resolve flag"),
         ("hydra=1", "Hydra does not understand the arguments: Config group override must be"),
@@ -156,6 +160,31 @@ def test_what_hydra_itself_refuses(
 ) -> None:
     assert run_here("app", override) == 2
     assert f"error: {words}" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("callbacks.best={foo: 1}", "callbacks.best has no such entries: to add some, write +call"),
+        ("callbacks.mine={_target_: a.B}", "; to add it, write +callbacks.mine=..."),
+    ],
+)
+def test_what_cannot_be_merged(refusal: Refusal, override: str, words: str) -> None:
+    assert_says(refusal("data=phantom", "data.root=nowhere", override), words)
+
+
+def test_several_models_are_no_model(run_here: RunHere, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here("train", "data.root=nowhere", "model=[gmrd,gmrd_small]") == 2
+    assert "model takes one choice, after which the run is named" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model.rates={network.encoder: 0.1}", "model.metrics={a: {_target_: torchmetrics.MeanMetric}}",
+     "data.label_values={200: 1}", "data.supervoxels.scale=2.0"],
+)  # fmt: skip
+def test_a_mapping_in_the_configuration_can_be_set(override: str) -> None:
+    fitted_keys("train", composed("train", "data=phantom", "data.root=nowhere", override))
 
 
 def test_a_name_that_is_a_number_is_set_with_its_mapping(

@@ -51,8 +51,13 @@ def begun(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_leaves_all_that_is_needed_to_judge_it(train: Train, tmp_path: Path) -> None:
+def test_a_run_leaves_all_that_is_needed_to_judge_it(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     metrics, _ = train(tmp_path, "logger=csv")
+    printed = capsys.readouterr().out
+    assert "Dice" in printed
+    assert "Scoring cases" not in printed, "no bar, as trainer.enable_progress_bar=false says"
     assert {"test/dice", "test/dice_liver", "test/iou", "val/pseudo_dice"} <= metrics.keys()
     config = OmegaConf.load(tmp_path / "config.yaml")
     assert config.model.network.image_size == 64
@@ -251,12 +256,22 @@ def test_another_training_is_not_resumed(
         ("data.min_area=10", r"with data\.min_area=20, here data\.min_area=10"),
         ("data.augmentation.shear=0", r"data\.augmentation\.shear=5\.0, here .*shear=0"),
         ("trainer.gradient_clip_val=2", r"trainer\.gradient_clip_val=None, here .*=2"),
-        ("callbacks=ema", r"callbacks\.averaging=None, here"),
+        ("callbacks=ema", r"callbacks\.averaging\._target_=None, here"),
         ("model.network.boundary=ring", r"another network \(boundary=published, here ring"),
         ("model.network.fill=mean", r"another network \(fill=random, here mean"),
         ("variant=head", r"another network \(activation=relu, here none"),
         ("model.loss.class_weights=[0.2,1.0]", r"another loss \(class_weights=\[0\.1, 1\.0\]"),
         ("model.optimizer.lr=0.5", r"another optimizer \(lr=.*, here 0\.5"),
+        ("+model.optimizer.amsgrad=true", r"another optimizer \(amsgrad=None, here True"),
+        ("model.rates={network.encoder: 0.1}", r"other rates \(network\.encoder=None, here 0\.1"),
+        ("data.label_values={9: 1}", r"data\.label_values\.9=None, here data\.label_values\.9=1"),
+        ("data.n_validation_episodes=0", r"with data\.n_validation_episodes=2, here .*=0"),
+        ("trainer.limit_train_batches=2", r"trainer\.limit_train_batches=None, here .*=2"),
+        (
+            "+callbacks.swa={_target_: pytorch_lightning.callbacks.StochasticWeightAveraging,"
+            " swa_lrs: 0.1}",
+            r"callbacks\.swa\._target_=None, here",
+        ),
     ],
 )
 def test_another_training_is_not_gone_on_with(
@@ -266,6 +281,29 @@ def test_another_training_is_not_gone_on_with(
     quiet = [o for o in QUIET if not (o.startswith("~") and override == "callbacks=ema")]
     with pytest.raises(InputError, match=message):
         train(tmp_path, *quiet, f"ckpt_path={begun}/checkpoints/last.ckpt", override)
+
+
+def test_a_training_in_one_process_is_not_gone_on_with_in_two(
+    train: Train, begun: Path, tmp_path: Path
+) -> None:
+    two = ("trainer.devices=2", "trainer.strategy=ddp_spawn")
+    with pytest.raises(InputError, match="was trained with n_processes=1, here n_processes=2"):
+        train(tmp_path, *QUIET, f"ckpt_path={begun}/checkpoints/last.ckpt", *two)
+
+
+def test_what_another_version_did_not_record_is_no_difference(
+    train: Train, begun: Path, tmp_path: Path
+) -> None:
+    saved = checkpoint(begun)
+    record = saved["hyper_parameters"]["scans"]
+    del record["settings"]["data.draw"]
+    torch.save(saved, tmp_path / "older.ckpt")
+    with pytest.raises(InputError, match=r"data\.draw=None, here data\.draw=even"):
+        train(tmp_path / "run", *QUIET, f"ckpt_path={tmp_path}/older.ckpt")
+    record["versions"]["gmrd"] = "0.0.9"
+    torch.save(saved, tmp_path / "older.ckpt")
+    train(tmp_path / "run", *QUIET, f"ckpt_path={tmp_path}/older.ckpt")
+    assert checkpoint(tmp_path / "run")["global_step"] == 6
 
 
 def test_what_changes_nothing_of_what_is_learned_may_change(
@@ -307,8 +345,7 @@ def test_a_fold_too_small_to_score_is_refused_before_training(train: Train, tmp_
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.support=foo", "support='foo' is none of last"),
-        ("data.support=17", "support=17 is none of last"),
+        ("data.support=17", r"data\.support=17 is none of last"),
         ("data.batch_size=16", r"data\.n_episodes=8 is fewer than the 16 episodes of one step"),
         ("data.batch_size=0", r"data\.batch_size=0: expected a whole number, 1 or more"),
         ("model.optimizer.lr=-1", "Invalid learning rate"),

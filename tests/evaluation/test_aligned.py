@@ -11,6 +11,7 @@ from gmrd.data.phantom import make_phantom
 from gmrd.data.volume import Volume
 from gmrd.evaluation.evaluator import Evaluator
 from gmrd.evaluation.metrics import overlap_scores
+from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.io.readers import read_label, read_scan
 
 
@@ -40,7 +41,7 @@ def moved(volume: Volume, case_id: str) -> Volume:
 def test_a_laid_support_shows_the_organ_where_the_query_does(support: Volume) -> None:
     query = moved(support, "2")
     as_it_lies, along = (
-        Evaluator(classes={1: "liver"}, alignment=how).chunks(query, [support], 1)
+        Evaluator({1: "liver"}, EvaluationSettings(alignment=how)).chunks(query, [support], 1)
         for how in ("none", "features")
     )
     for before, after in zip(as_it_lies, along, strict=True):
@@ -56,7 +57,7 @@ def test_a_laid_support_shows_the_organ_where_the_query_does(support: Volume) ->
 def test_a_mask_that_would_leave_the_slice_stays(
     support: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluator = Evaluator(classes={1: "liver"}, alignment="features")
+    evaluator = Evaluator({1: "liver"}, EvaluationSettings(alignment="features"))
     far = torch.full((1, *support.image.shape[1:], 2), 5.0)
     monkeypatch.setattr(type(evaluator._along), "_sampling_grid", lambda *_: far)
     for chunk in evaluator.chunks(support, [support], 1):

@@ -112,6 +112,8 @@ def test_runs_that_do_not_belong_together(
         ({"backbone": "resnet50"}, "backbone=resnet50"),
         ({"pretrained": "imagenet"}, "pretrained=imagenet"),
         ({"steps": "500 of 36000"}, "steps=500 of 36000"),
+        ({"alignment": "features"}, "alignment=features"),
+        ({"adapt": 300}, "adapt=300"),
         ({"training": {"model.network.boundary": "ring"}}, "model.network.boundary=ring"),
         (
             {"training": {"model.network.boundary": "published", "data.min_area": 100}},
@@ -135,6 +137,7 @@ def test_a_table_is_of_one_kind_of_training_and_of_one_way_to_score(
 ) -> None:
     kind: dict[str, Any] = {
         "backbone": "resnet101", "pretrained": "none", "steps": "36000", "n_folds": 2,
+        "alignment": "none", "adapt": 0,
         "training": {"model.network.boundary": "published", "data.min_area": 200},
     }  # fmt: skip
     write_run(tmp_path / "a", [scored("liver", "1", 0.8)], **kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,9 @@ from gmrd.data.volume import Volume
 from gmrd.errors import InputError
 from gmrd.evaluation.evaluator import Evaluator
 from gmrd.evaluation.predictions import prediction_path, save_prediction
+from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.inference import label_map
+from gmrd.module import GMRDModule
 
 AFFINE = np.diag([1.5, 1.5, 4.0, 1.0])
 
@@ -45,7 +49,18 @@ def pair() -> EvaluationCase:
 
 
 def evaluator(**settings: object) -> Evaluator:
-    return Evaluator(classes={1: "one", 2: "two"}, **settings)
+    return Evaluator({1: "one", 2: "two"}, EvaluationSettings(device="cpu", **settings))
+
+
+def test_tuning_tells_how_far_it_is(module: GMRDModule) -> None:
+    """Once for all cases with the same supports."""
+    told: list[tuple[int, int]] = []
+    tuning = replace(evaluator(adapt=2), progress=lambda step, *of: told.append(of))
+    case = pair()
+    for query in (case.query, volume("3", 5, 11)):
+        found = tuning.probabilities(module.network, EvaluationCase(query, case.supports))
+        assert found.keys() == {1, 2}
+    assert told == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_chunks_cover_the_organ_and_nothing_else() -> None:

@@ -47,7 +47,7 @@ def test_a_test_gives_the_scores_of_the_protocol(
 ) -> None:
     module, data = made
     (found,) = trainer().test(module, data, verbose=False)
-    settings = EvaluationSettings(3, "chunks", "none", 0, 8, "cpu", False, False)
+    settings = EvaluationSettings(device="cpu")
     scores = score_fold(module, data.split, settings, tmp_path, steps=0)
     dice = {name: value for name, value in scores.items() if name.startswith("test/dice")}
     assert len(dice) == 5

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import warnings
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -15,6 +13,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
@@ -28,10 +27,11 @@ from gmrd.cli import misspelt
 from gmrd.cli.arguments import with_quoted_paths
 from gmrd.cli.declared import fitted_keys
 from gmrd.cli.help import help_text
-from gmrd.cli.refusals import defect, is_broken_pipe, sentence
+from gmrd.cli.refusals import defect, sentence
 from gmrd.components import allowing
 from gmrd.data.root import root_of
 from gmrd.errors import InputError
+from gmrd.processes import ending_with_reader, is_unread
 
 CONFIG_PATH = "pkg://gmrd.conf"
 
@@ -79,6 +79,7 @@ def command(
         sent: Any = explained  # launchers pickle its task
 
         @wraps(sent.__wrapped__)
+        @ending_with_reader()
         def entry() -> Any:
             given = sys.argv[1:]
             if "--version" in given:  # Hydra would print its own
@@ -89,6 +90,7 @@ def command(
                 return None
             sys.argv[1:] = with_quoted_paths(given)
             try:
+                _refuse_wrong_options()
                 with _raising():
                     return sent()
             except Exception as error:
@@ -104,21 +106,29 @@ def command(
 
 @contextmanager
 def _raising() -> Iterator[None]:
-    """Make Hydra raise errors outside the task instead of printing them, also on its options."""
-    before, refuse = os.environ.get(FULL_ERROR), ArgumentParser.error
+    """Make Hydra raise errors outside the task instead of printing them."""
+    before = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
-    ArgumentParser.error = _refuse_option  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        ArgumentParser.error = refuse  # type: ignore[method-assign]
         os.environ.pop(FULL_ERROR, None)
         if before is not None:
             os.environ[FULL_ERROR] = before
 
 
-def _refuse_option(parser: ArgumentParser, message: str) -> NoReturn:
-    raise InputError(f"{message}: settings are written key=value, see {parser.prog} --help")
+def _refuse_wrong_options() -> None:
+    """Parse Hydra's options once before Hydra does, which would print its usage and exit."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(
+            f"{message}: settings are written key=value, after all options: see {parser.prog} "
+            "--help"
+        )
+
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args()
 
 
 def _all_missing(cfg: DictConfig) -> InputError:
@@ -133,6 +143,11 @@ def _refuse_unset(cfg: DictConfig, config_name: str) -> None:
     """Refuse missing settings before slow imports."""
     if OmegaConf.missing_keys(cfg):
         raise _all_missing(cfg)
+    if any(given.startswith("model=[") for given in HydraConfig.get().overrides.task):
+        raise InputError(
+            "model takes one choice, after which the run is named: a model that extends another "
+            "names it under defaults in a file of its own"
+        )
     if config_name in NEED_DATA and not cfg.get("collect"):
         root_of({key: cfg.data.get(key) for key in ("root", "name", "images", "how_to_get")})
 
@@ -154,12 +169,17 @@ def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
 
 
 def _hush_libraries() -> None:
-    """Silence Lightning's tips and the warnings meant for its developers."""
-    for name in ("pytorch_lightning", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # how profilers print
-    for message in (".*isinstance.treespec, LeafSpec.*", "Experiment logs directory"):
+    """Silence Lightning's tips and the warnings meant for its developers.
+
+    Its logger itself is not set: importing Lightning would reset that. Its profilers print as INFO.
+    """
+    for name in ("callbacks", "trainer", "utilities.rank_zero"):
+        logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.WARNING)
+    for message in (
+        ".*isinstance.treespec, LeafSpec.*",
+        "Experiment logs directory",
+        "You requested to overfit but enabled train dataloader shuffling",  # nothing is shuffled
+    ):
         warnings.filterwarnings("ignore", message=message)
 
 
@@ -181,7 +201,7 @@ def _tell(error: BaseException) -> None:
 
 
 def _end(error: Exception) -> NoReturn:
-    if is_broken_pipe(error):
-        os._exit(128 + signal.SIGPIPE)
+    if is_unread(error):
+        raise error
     _tell(error)
     sys.exit(2)

@@ -20,7 +20,15 @@ Kinds = dict[str, Any]
 PART = Annotated[Mapping[str, Any], Part()]
 MODULE = Annotated[Mapping[str, Any], Part("gmrd.module.GMRDModule")]
 TRAINER = Annotated[
-    Mapping[str, Any], Part(limits={"accumulate_grad_batches": Count, "log_every_n_steps": Count})
+    Mapping[str, Any],
+    Part(
+        limits={
+            "accumulate_grad_batches": Count,
+            "check_val_every_n_epoch": Count | None,
+            "log_every_n_steps": Count,
+            "val_check_interval": Positive | str | None,
+        }
+    ),
 ]
 """Lightning accepts 0 for these, and then divides by it."""
 

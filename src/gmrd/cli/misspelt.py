@@ -14,8 +14,12 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from gmrd.cli.keys import choices_of
+from gmrd.evaluation.jobs import key_of
 
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
+
+ENTRIES = ("callbacks", "logger")
+"""Sections whose entries have names of the user's."""
 
 
 def explained(error: Exception, command: str, given: Sequence[str]) -> str | None:
@@ -48,8 +52,7 @@ def _no_choices(command: str, given: Sequence[str]) -> Iterator[tuple[str, str]]
     """The groups among a command's arguments whose values are none of their choices."""
     groups = [key for key in _known(command) if files("gmrd.conf").joinpath(key).is_dir()]
     for argument in given:
-        key, _, value = argument.lstrip("+").partition("=")
-        group = key.partition("@")[0]
+        group, value = key_of(argument).partition("@")[0], argument.partition("=")[2]
         if group in groups and value not in choices_of(group):
             yield group, value
 
@@ -59,9 +62,12 @@ def _unknown_key(key: str, command: str) -> str:
     section, _, name = key.rpartition(".")
     if key in known and name.isdigit():  # Hydra takes it for a text
         return f'{key} cannot be set by itself: set {section}, as in "{section}={{{name}: ...}}"'
+    if key in known:
+        return f"{key} has no such entries: to add some, write +{key}=..."
     near = get_close_matches(key, known, n=1) or _same_ending(key, known)
     hint = f"did you mean {near[0]}?" if near else f"gmrd-{command} --help lists them"
-    return f"{key} is not a setting of gmrd-{command}: {hint}"
+    new = f"; to add it, write +{key}=..." if section in ENTRIES else ""
+    return f"{key} is not a setting of gmrd-{command}: {hint}{new}"
 
 
 def _same_ending(key: str, known: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from rich.console import Console
 from gmrd.cli.help import WIDTH
 from gmrd.cli.keys import choices_of, command_names, page_of
 from gmrd.io.cache_dir import default_cache_dir
+from gmrd.processes import ending_with_reader
 
 USAGE = """gmrd info [--json]: versions, devices, folders and available choices
 gmrd-COMMAND --help: a command's purpose, examples and settings
@@ -24,6 +25,7 @@ gmrd-COMMAND --help: a command's purpose, examples and settings
 console = Console()
 
 
+@ending_with_reader()
 def main() -> None:
     """Console entry point; exit status 2 for an unknown word."""
     words = sys.argv[1:]

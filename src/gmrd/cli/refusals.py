@@ -6,7 +6,6 @@ import errno
 import os
 import platform
 import re
-import select
 import sys
 import tempfile
 import traceback
@@ -121,16 +120,6 @@ def _of_system(error: OSError) -> str:
     # Others may have happened while reading, where the remedies are wrong.
     writing = error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
     return f"{said}; {REMEDIES[error.errno]}" if writing and error.errno else said
-
-
-def is_broken_pipe(error: BaseException) -> bool:
-    """Whether the reader of the output, such as ``head``, has exited; not that of another pipe."""
-    if not (isinstance(error, OSError) and error.errno == errno.EPIPE):
-        return False
-    output = select.poll()
-    for stream in (1, 2):
-        output.register(stream, 0)
-    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def _written(error: BaseException) -> Path:

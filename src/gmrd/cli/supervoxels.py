@@ -53,7 +53,7 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
     failures: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
-        workers(cfg.workers) as pool,
+        workers(**cfg.workers) as pool,
         Progress(*columns, TimeRemainingColumn(), console=console) as bar,
     ):
         task = bar.add_task("supervoxels", total=len(jobs))
@@ -132,8 +132,8 @@ def read_parameters(cfg: DictConfig) -> dict[str, Any]:
     min_size = cfg.min_size if cfg.min_size is not None else settings.min_size
     return {
         "min_size": min_size,
-        "scale": float(cfg.scale if cfg.scale is not None else settings.get("scale", 1.0)),
-        "sigma": float(cfg.sigma if cfg.sigma is not None else settings.get("sigma", 0.0)),
+        "scale": float(cfg.scale if cfg.scale is not None else settings.scale),
+        "sigma": float(cfg.sigma if cfg.sigma is not None else settings.sigma),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -38,45 +38,41 @@ def pair_slices(
         protocol: ``chunks`` divides the slices that contain the class; ``all_slices`` does not use
             the query's ground truth, and pairs slices by relative height in the volume.
     """
-    labels = [support.mask(class_id) for support in supports]
-    chosen = [support_slices(mask, n_chunks) for mask in labels]
+    annotated = [(support.image, support.mask(class_id)) for support in supports]
+    images, masks = annotated_slices(annotated, n_chunks)
     parts = (
         query_chunks(query.mask(class_id), n_chunks)
         if protocol == "chunks"
-        else _parts_by_height(chosen[0], len(supports[0].image), len(query.image))
+        else _parts_by_height(annotated[0][1], n_chunks, len(query.image))
     )
     return [
-        Chunk(
-            support_images=torch.from_numpy(
-                np.stack([s.image[z[part]] for s, z in zip(supports, chosen, strict=True)])
-            ),
-            support_masks=torch.from_numpy(
-                np.stack([m[z[part]] for m, z in zip(labels, chosen, strict=True)])
-            ).float(),
-            query_slices=tuple(slices),
-        )
-        for part, slices in enumerate(parts)
+        Chunk(images[:, part], masks[:, part], tuple(slices)) for part, slices in enumerate(parts)
     ]
 
 
 def annotated_slices(
-    supports: Sequence[Volume], class_id: int, n_chunks: int
-) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n h w"]]:
-    """The support slices that :func:`pair_slices` chooses, with the class's masks on them."""
-    masks = [support.mask(class_id) for support in supports]
-    chosen = [support_slices(mask, n_chunks) for mask in masks]
-    pairs = list(zip(supports, masks, chosen, strict=True))
-    return (
-        torch.from_numpy(np.concatenate([support.image[list(z)] for support, _, z in pairs])),
-        torch.from_numpy(np.concatenate([mask[list(z)] for _, mask, z in pairs])).float(),
-    )
+    annotated: Sequence[tuple[Float32[np.ndarray, "z y x"], Bool[np.ndarray, "z y x"]]],
+    n_slices: int,
+) -> tuple[Float[Tensor, "k n h w"], Float[Tensor, "k n h w"]]:
+    """The slices at :func:`support_slices` of K volumes, and a class's masks on them.
+
+    Args:
+        annotated: Volumes with their masks of the class.
+        n_slices: Slices of each volume.
+    """
+    chosen = [support_slices(mask, n_slices) for _, mask in annotated]
+    images = [image[z] for (image, _), z in zip(annotated, chosen, strict=True)]
+    masks = [mask[z] for (_, mask), z in zip(annotated, chosen, strict=True)]
+    return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)).float()
 
 
-def _parts_by_height(chosen: Sequence[int], n_support: int, n_query: int) -> list[list[int]]:
+def _parts_by_height(
+    mask: Bool[np.ndarray, "z y x"], n_chunks: int, n_query: int
+) -> list[list[int]]:
     """Pair each query slice with the support slice nearest in relative height."""
-    heights = (np.asarray(chosen) + 0.5) / n_support
+    heights = (np.asarray(support_slices(mask, n_chunks)) + 0.5) / len(mask)
     nearest = [int(np.abs(heights - (z + 0.5) / n_query).argmin()) for z in range(n_query)]
-    return [[z for z in range(n_query) if nearest[z] == part] for part in range(len(chosen))]
+    return [[z for z in range(n_query) if nearest[z] == part] for part in range(n_chunks)]
 
 
 @dataclass(frozen=True)

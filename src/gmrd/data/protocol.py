@@ -17,10 +17,11 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from gmrd.errors import InputError
-from gmrd.values.kinds import Formerly
+from gmrd.values.kinds import Formerly, Natural
 
 FoldOrder = Annotated[Literal["shared_last", "sorted"], Formerly(("published", "ordered"))]
 ExclusionRule = Literal["any", "all"]
+SupportRule = Literal["last", "rotate"] | Natural
 T = TypeVar("T")
 
 
@@ -63,7 +64,9 @@ def fold_cases(
     return sorted(members, key=numeric_key) if order == "sorted" else members
 
 
-def supports_of(query: T, candidates: Sequence[T], *, rule: str | int, n_shot: int = 1) -> list[T]:
+def supports_of(
+    query: T, candidates: Sequence[T], *, rule: SupportRule, n_shot: int = 1
+) -> list[T]:
     """The support cases of a query, or nothing when the query itself is a support.
 
     Args:
@@ -75,7 +78,7 @@ def supports_of(query: T, candidates: Sequence[T], *, rule: str | int, n_shot: i
         n_shot: Number of support cases.
 
     Raises:
-        InputError: If the rule is unknown, the index is out of range or there are too few cases.
+        InputError: If the index is out of range, or there are too few cases.
     """
     n = len(candidates)
     if n <= n_shot:
@@ -87,10 +90,10 @@ def supports_of(query: T, candidates: Sequence[T], *, rule: str | int, n_shot: i
         start = candidates.index(query) + 1
     elif rule == "last":
         start = n - n_shot
-    elif re.fullmatch(r"\d+", str(rule)) and int(rule) < n:
-        start = int(rule)
+    elif 0 <= rule < n:
+        start = rule
     else:
-        raise InputError(f"support={rule!r} is none of last, rotate and an index below {n}")
+        raise InputError(f"data.support={rule} is none of last, rotate and an index below {n}")
     chosen = [candidates[(start + shot) % n] for shot in range(n_shot)]
     return [] if query in chosen else chosen
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from gmrd.data.cases import Case
 from gmrd.data.description import DatasetDescription
-from gmrd.data.protocol import ExclusionRule, supports_of
+from gmrd.data.protocol import ExclusionRule, SupportRule, supports_of
 from gmrd.data.volume import Volume
 from gmrd.errors import InputError
 from gmrd.values.arguments import refuse_wrong_fields
@@ -34,7 +34,7 @@ class ProtocolChoice:
     group: Natural = 0
     exclusion: ExclusionRule = "any"
     use_gt: bool = False
-    support: str | int = "last"
+    support: SupportRule = "last"
     n_shot: Count = 1
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ class Supervoxels:
     Attributes:
         min_size: Smallest number of voxels: 5000 for the abdomen, 1000 for the heart.
         scale: Larger values merge more.
-        sigma: Standard deviation of the smoothing beforehand, in voxels.
+        sigma: Standard deviation of the smoothing beforehand, in pixels of a slice.
     """
 
     min_size: Count = 5000
@@ -121,11 +121,17 @@ def fingerprint(image: Path, parameters: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def mark_of(supervoxels: Path) -> str:
+    """The description in the header, which for a file made here is :data:`MARK` and fingerprint."""
+    described = bytes(nib.load(supervoxels).header["descrip"])
+    return described.rstrip(b"\0").decode("ascii", "replace")
+
+
 def _status(target: Path, mark: str, overwrite: bool) -> Status:
     if overwrite or not target.is_file():
         return "made"
     try:
-        found = bytes(nib.load(target).header["descrip"]).rstrip(b"\0").decode("ascii", "replace")
+        found = mark_of(target)
     except Exception as error:  # nibabel raises many types on damaged files
         raise InputError(
             f"{target} exists but cannot be read: delete it, or set overwrite=true"

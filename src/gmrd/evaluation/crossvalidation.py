@@ -15,8 +15,8 @@ from gmrd.evaluation.published import published_dice
 from gmrd.evaluation.scores import SCORES, ScoredCase, mean_score, read_scores
 
 SAME = (
-    "data", "trained_on", "setting", "protocol", "chunks", "variant", "backbone", "pretrained",
-    "steps", "support", "exclusion",
+    "data", "trained_on", "setting", "protocol", "chunks", "alignment", "adapt", "variant",
+    "backbone", "pretrained", "steps", "support", "exclusion",
 )  # fmt: skip
 """What all runs of a table must share, and its header states."""
 

@@ -9,28 +9,25 @@ slice by its relative height in the volume.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gmrd.adaptation import adapted
-from gmrd.data.pairing import Protocol, annotated_slices, pair_slices
+from gmrd.data.pairing import annotated_slices, pair_slices
 from gmrd.data.split import EvaluationCase
 from gmrd.data.volume import Volume
 from gmrd.evaluation.aligned import Along
 from gmrd.evaluation.metrics import volume_scores
 from gmrd.evaluation.predictions import Probabilities
 from gmrd.evaluation.scores import ScoredCase
-from gmrd.inference import THRESHOLD, Chunk, Segmenter, resize, resize_masks, segment
+from gmrd.evaluation.settings import EvaluationSettings
+from gmrd.inference import THRESHOLD, Chunk, Segmenter, choose_device, segment
+from gmrd.matching.scan import Progress, silent
 from gmrd.nn import GMRD
-from gmrd.values.arguments import refuse_wrong_fields
-from gmrd.values.kinds import Count, Natural
-
-Alignment = Literal["none", "features"]
 
 
 @dataclass(frozen=True)
@@ -39,28 +36,24 @@ class Evaluator:
 
     Args:
         classes: class id to organ name.
-        n_chunks: support slices per volume, and chunks of the query.
-        protocol: see the module's docstring.
-        alignment: ``none`` | ``features``: whether supports are aligned with the query.
-        adapt: steps of tuning a network on each set of supports, see :mod:`gmrd.adaptation`;
-            only a GMRD is tuned.
-        batch_size: query slices encoded together.
-        device: of the networks.
+        settings: the protocol and the rest.
+        progress: called with the progress of tuning.
 
     Raises:
-        InputError: the protocol is unknown, or there is no chunk.
+        InputError: this machine lacks the device.
     """
 
     classes: Mapping[int, str]
-    n_chunks: Count = 3
-    protocol: Protocol = "chunks"
-    alignment: Alignment = "none"
-    adapt: Natural = 0
-    batch_size: Count = 8
-    device: torch.device | str = "cpu"
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    progress: Progress = silent
 
     def __post_init__(self) -> None:
-        refuse_wrong_fields("evaluation", self)
+        self.device  # noqa: B018 - refused before anything runs
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Of the networks."""
+        return choose_device(self.settings.device)
 
     def score(
         self, methods: Mapping[str, Segmenter], cases: Iterable[EvaluationCase]
@@ -85,17 +78,17 @@ class Evaluator:
             class_id: self.chunks(case.query, supports, class_id)
             for class_id, supports in case.supports.items()
         }
-        if self.adapt and isinstance(network, GMRD):
+        if self.settings.adapt and isinstance(network, GMRD):
             network = self._tuned(network, case)
-        found = segment(network, query, chunks, batch_size=self.batch_size, device=self.device)
+        size = self.settings.batch_size
+        found = segment(network, query, chunks, batch_size=size, device=self.device)
         return {class_id: probability.numpy() for class_id, probability in found.items()}
 
     def chunks(self, query: Volume, supports: Sequence[Volume], class_id: int) -> list[Chunk]:
         """See :func:`gmrd.data.pairing.pair_slices`."""
-        chunks = pair_slices(
-            query, supports, class_id, n_chunks=self.n_chunks, protocol=self.protocol
-        )
-        if self.alignment == "none":
+        n_chunks, protocol = self.settings.n_chunks, self.settings.protocol
+        chunks = pair_slices(query, supports, class_id, n_chunks=n_chunks, protocol=protocol)
+        if self.settings.alignment == "none":
             return chunks
         return [self._along.lay(chunk, query, supports) for chunk in chunks if chunk.query_slices]
 
@@ -106,12 +99,13 @@ class Evaluator:
             for class_id, supports in case.supports.items()
         ))  # fmt: skip
         if key not in self._kept:
-            classes = [
-                (resize(slices, network.image_size), resize_masks(masks, network.image_size))
+            n_chunks, n_steps = self.settings.n_chunks, self.settings.adapt
+            annotated = (
+                annotated_slices([(s.image, s.mask(class_id)) for s in supports], n_chunks)
                 for class_id, supports in case.supports.items()
-                for slices, masks in (annotated_slices(supports, class_id, self.n_chunks),)
-            ]
-            self._kept[key] = adapted(network, classes, self.adapt)
+            )
+            classes = [(images.flatten(0, 1), masks.flatten(0, 1)) for images, masks in annotated]
+            self._kept[key] = adapted(network, classes, n_steps, progress=self.progress)
         return self._kept[key]
 
     @cached_property

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 from gmrd.checkpoint.record import record_of
 from gmrd.data.split import EvaluationCase, Split
@@ -26,7 +26,7 @@ from gmrd.evaluation.predictions import (
 )
 from gmrd.evaluation.scores import ScoredCase, per_organ, rich_table, write_scores
 from gmrd.evaluation.settings import EvaluationSettings
-from gmrd.inference import choose_device, label_map
+from gmrd.inference import label_map
 from gmrd.module import GMRDModule, network_of
 from gmrd.nn.prototype import PrototypeMatching
 from gmrd.viz.pictures import side_by_side
@@ -53,6 +53,7 @@ def score_fold(
     selected: str = "last",
     watch: Watch | None = None,
     n_cases: int | None = None,
+    show_progress: bool = True,
 ) -> dict[str, float]:
     """Score a module on the fold of a split; print, write and return the scores.
 
@@ -68,8 +69,10 @@ def score_fold(
         selected: ``last``, or ``best`` for the weights with the best validation.
         watch: called for every case.
         n_cases: score at most this many cases, for a test run.
+        show_progress: show a progress bar.
     """
-    scores = _score_cases(module, split, settings, output_dir, watch, n_cases)
+    with Progress(console=console, disable=not show_progress) as bar:
+        scores = _score_cases(module, split, settings, output_dir, watch, n_cases, bar)
     taken = steps_taken(steps, record_of(module), selected)
     conditions = about(module, split, settings, taken)
     write_scores(scores, output_dir, about=conditions, decided_by=decided_by(module, split))
@@ -85,16 +88,23 @@ def _score_cases(
     output_dir: Path,
     watch: Watch | None,
     n_cases: int | None,
+    bar: Progress,
 ) -> list[ScoredCase]:
-    evaluator = evaluator_of(split, settings)
+    queries = bar.add_task("Scoring cases", total=len(split.evaluation_plan()[:n_cases]))
+    tuning = bar.add_task("Tuning", visible=False)
+
+    def show(step: str, done: int, total: int) -> None:
+        bar.update(tuning, description=step, completed=done, total=total, visible=done < total)
+
+    evaluator = Evaluator(split.classes, settings, progress=show)
     methods = _methods(module, with_baselines=settings.baselines)
     for network in methods.values():
         network.eval().to(evaluator.device)
     scores: list[ScoredCase] = []
     found = evaluator.score(methods, islice(split.evaluation_cases(), n_cases))
-    n_queries = len(split.evaluation_plan()[:n_cases])
-    for case, by_method, of_case in track(found, "Scoring cases", n_queries, console=console):
+    for case, by_method, of_case in found:
         scores += of_case
+        bar.advance(queries)
         labels = label_map(by_method[TRAINED])
         if watch is not None:
             watch(case, labels, of_case)
@@ -133,23 +143,6 @@ def _metrics(scores: Sequence[ScoredCase]) -> dict[str, float]:
         for organ, value in by_organ.items()
         if name in ("dice", "iou") or not np.isnan(value)
     }
-
-
-def evaluator_of(split: Split, settings: EvaluationSettings) -> Evaluator:
-    """The evaluator of a data set with the given settings.
-
-    Raises:
-        InputError: the settings cannot work.
-    """
-    return Evaluator(
-        classes=split.classes,
-        n_chunks=settings.n_chunks,
-        protocol=settings.protocol,
-        alignment=settings.alignment,
-        adapt=settings.adapt,
-        batch_size=settings.batch_size,
-        device=choose_device(settings.device),
-    )
 
 
 def _methods(module: GMRDModule, *, with_baselines: bool) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from scipy import ndimage
 from gmrd.adaptation import Annotated, adapted
 from gmrd.checkpoint.load import load_module
 from gmrd.checkpoint.record import TrainingRecord, record_of
+from gmrd.data.pairing import annotated_slices
 from gmrd.data.protocol import support_slices
-from gmrd.inference import Chunk, Segmenter, label_map, resize, resize_masks
+from gmrd.inference import Chunk, Segmenter, label_map
 from gmrd.inference import segment as segment_slices
 from gmrd.io.scan import Scan
 from gmrd.matching.scan import Progress, silent
@@ -117,14 +118,9 @@ class NetworkMethod:
 
     def _annotated(self, value: int) -> Annotated:
         """The annotated slices of an organ that predictions are made from."""
-        size, n_slices = self.network.image_size, self.options.n_support_slices
-        chosen = [
-            (support, list(support_slices(support.masks[value], n_slices)))
-            for support in self.supports
-        ]
-        images = _stack([support.image[z] for support, of in chosen for z in of])
-        masks = _stack([support.masks[value][z] for support, of in chosen for z in of])
-        return resize(images, size), resize_masks(masks, size)
+        annotated = [(support.image, support.masks[value]) for support in self.supports]
+        images, masks = annotated_slices(annotated, self.options.n_support_slices)
+        return images.flatten(0, 1), masks.flatten(0, 1)
 
     def _smoothed(self, probability: Float32[np.ndarray, "z y x"]) -> Float32[np.ndarray, "z y x"]:
         """Smoothed along z, because slices are predicted independently of each other."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gmrd.values.arguments import refuse_wrong_fields
-from gmrd.values.kinds import Count, Natural, NonNegative
+from gmrd.values.kinds import Count, Device, Natural, NonNegative
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Options:
         largest_component: keep an organ's largest component only; without a checkpoint, as many
             components as are annotated.
         batch_size: query slices that a network encodes together.
-        device: of the network: ``auto``, ``cpu``, ``cuda`` or any torch device.
+        device: of the network: ``auto``, ``cpu``, ``cuda`` or another torch device.
 
     Raises:
         InputError: a value is invalid or out of range.
@@ -41,7 +41,7 @@ class Options:
     smoothing: NonNegative = 1.0
     largest_component: bool = True
     batch_size: Count = 8
-    device: str = "auto"
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         refuse_wrong_fields("options", self)

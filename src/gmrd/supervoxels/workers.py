@@ -6,22 +6,30 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import joblib
-from omegaconf import DictConfig
 
 from gmrd.errors import InputError
 
 
 @contextmanager
-def workers(cfg: DictConfig) -> Iterator[joblib.Parallel]:
-    """The pool of a ``workers`` config group, which yields results in order of completion."""
+def workers(backend: str, n_jobs: int, scheduler: str | None = None) -> Iterator[joblib.Parallel]:
+    """A pool that yields results in order of completion.
+
+    Args:
+        backend: one of joblib's, or ``dask``.
+        n_jobs: how many at a time; -1 for all cores.
+        scheduler: address of the Dask scheduler.
+
+    Raises:
+        InputError: Dask is not installed, or no scheduler responds.
+    """
     with ExitStack() as stack:
-        if cfg.backend == "dask":
-            stack.enter_context(_dask_client(cfg.scheduler))
-        stack.enter_context(joblib.parallel_config(backend=cfg.backend, n_jobs=cfg.n_jobs))
+        if backend == "dask":
+            stack.enter_context(_dask_client(scheduler))
+        stack.enter_context(joblib.parallel_config(backend=backend, n_jobs=n_jobs))
         yield joblib.Parallel(return_as="generator_unordered")
 
 
-def _dask_client(scheduler: str) -> ExitStack:
+def _dask_client(scheduler: str | None) -> ExitStack:
     try:
         from distributed import Client
     except ImportError as error:

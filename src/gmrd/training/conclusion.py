@@ -13,7 +13,8 @@ from gmrd.checkpoint.file import read_checkpoint
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.split import Split
 from gmrd.errors import InputError
-from gmrd.evaluation.fold import evaluator_of, score_fold
+from gmrd.evaluation.evaluator import Evaluator
+from gmrd.evaluation.fold import score_fold
 from gmrd.evaluation.settings import EvaluationSettings
 from gmrd.module import GMRDModule
 from gmrd.training.tracking import (
@@ -46,7 +47,7 @@ class Conclusion(Callback):
         self._trained: GMRDModule | None = None
         if cfg.evaluate:
             _refuse_best_of_none(cfg)
-            evaluator_of(scored, EvaluationSettings.from_config(cfg.evaluation))
+            Evaluator(scored.classes, EvaluationSettings.from_config(cfg.evaluation))
 
     def refuse_what_cannot_be_scored(self) -> None:
         """Check the test labels before the training, not after it.
@@ -97,6 +98,7 @@ class Conclusion(Callback):
             selected=self.cfg.evaluation.weights,
             watch=recorder.add,
             n_cases=1 if fast_dev_run else None,
+            show_progress=self.cfg.trainer.enable_progress_bar is not False,
         )
         trainer.callback_metrics.update(
             {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}

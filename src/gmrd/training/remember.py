@@ -14,36 +14,41 @@ from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.io.readers import read_geometry
 from gmrd.module import GMRDModule
 from gmrd.nn.pretrained import RANDOM
+from gmrd.values.arguments import TARGET
 
 TRAINER = (
     "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision",
-    "overfit_batches", "sync_batchnorm",
+    "overfit_batches", "limit_train_batches", "sync_batchnorm",
 )  # fmt: skip
 """Trainer settings that affect the result."""
+
+TRAINING = ("WeightAveraging", "AccumulationScheduler", "Finetuning")
+"""Ends of the names of Lightning's callbacks that affect the result; all others only observe."""
 
 OWN_ENTRY = frozenset({"fold", "setting", "group", "seed"})
 """Settings with their own entry in the record."""
 
-ELSEWHERE = frozenset(
-    {"root", "cache_dir", "how_to_get", "num_workers", "check_geometry", "n_validation_episodes"}
-)
+ELSEWHERE = frozenset({"root", "cache_dir", "how_to_get", "num_workers", "check_geometry"})
 """Settings that differ between machines or do not affect the result."""
 
 
-def remember(cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule) -> None:
+def remember(
+    cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule, *, n_processes: int = 1
+) -> None:
     """Record how the module is trained, for its checkpoints.
 
     Args:
         cfg: the resolved configuration of the training.
         module: gets the record among its hyper-parameters.
         datamodule: the training data.
+        n_processes: the number of training processes, each with its own batches.
     """
-    record = _record(cfg, module, datamodule)
+    record = _record(cfg, module, datamodule, n_processes)
     module.hparams["scans"] = {} if record is None else record.to_plain()
 
 
 def _record(
-    cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule
+    cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule, n_processes: int
 ) -> TrainingRecord | None:
     split = datamodule.split
     cases = split.train_cases
@@ -73,7 +78,7 @@ def _record(
         variant=module.variant,
         pretrained=None if pretrained in RANDOM else str(pretrained),
         max_steps=int(cfg.trainer.max_steps),
-        settings=deciding(cfg),
+        settings=deciding(cfg) | {"n_processes": n_processes},
         versions={"gmrd": version("gmrd"), "torch": version("torch")},
     )
 
@@ -81,11 +86,12 @@ def _record(
 def deciding(cfg: DictConfig) -> dict[str, Plain]:
     """All settings that affect the result, by key, without those of the machine."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    callbacks = plain.get("callbacks") or {}
     chosen = {
         "data": plain["data"],
         "model": plain["model"],
         "trainer": {key: plain["trainer"].get(key) for key in TRAINER},
-        "callbacks": {"averaging": _text((plain.get("callbacks") or {}).get("averaging"))},
+        "callbacks": {name: of for name, of in callbacks.items() if _trains(of)},
     }
     return {
         key: value
@@ -94,9 +100,8 @@ def deciding(cfg: DictConfig) -> dict[str, Plain]:
     }
 
 
-def _text(settings: Mapping[str, Any] | None) -> str | None:
-    """Settings as one text, so that a missing callback differs from a present one."""
-    return None if not settings else ", ".join(f"{k}={v}" for k, v in settings.items())
+def _trains(callback: Mapping[str, Any] | None) -> bool:
+    return str((callback or {}).get(TARGET)).endswith(TRAINING)
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Plain]]:

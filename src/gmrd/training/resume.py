@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def checkpoint_to_resume(
     return path
 
 
-PARTS = ("network", "loss", "optimizer", "scheduler")
-"""Components of the module, by the names of their hyper-parameters."""
+PARTS = ("network", "loss", "optimizer", "scheduler", "rates")
+"""Hyper-parameters of the module that decide its training."""
 
 
 def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDModule) -> None:
@@ -74,22 +75,33 @@ def _refuse_other_training(path: Path, saved: Mapping[str, Any], module: GMRDMod
             f"{now}): use the one that it was trained with, or train from "
             "scratch with ckpt_path=null"
         )
+    record, current = (TrainingRecord.from_plain(of.get("scans")) for of in (theirs, ours))
     for part in PARTS:
-        found = _differing(theirs.get(part) or {}, ours.get(part) or {})
+        found = _differing(*_comparable(theirs.get(part), ours.get(part), record))
         if not found and part == "network":
             found = _differing(_shapes(saved["state_dict"]), _shapes(module.state_dict()))
         if found:
             raise InputError(
-                f"ckpt_path={path} was trained with another {part} ({found}): use the settings "
-                "that it was trained with, or train from scratch with ckpt_path=null"
+                f"ckpt_path={path} was trained with {'other' if part == 'rates' else 'another'} "
+                f"{part} ({found}): use the settings that it was trained with, or train from "
+                "scratch with ckpt_path=null"
             )
     _refuse_other_draws(path, {"seed": theirs.get("seed")}, {"seed": ours.get("seed")})
-    record, current = (TrainingRecord.from_plain(of.get("scans")) for of in (theirs, ours))
     if record is None or current is None or record.cases is None:
         _say(f"note: {path} does not record its training data: it may have seen cases of this fold")
         return
     # Otherwise, cases seen in training could be scored as unseen.
-    _refuse_other_draws(path, _facts(record), _facts(current))
+    _refuse_other_draws(path, *_comparable(_facts(record), _facts(current), record))
+
+
+def _comparable(
+    theirs: Mapping[str, Any] | None, ours: Mapping[str, Any] | None, record: TrainingRecord | None
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Both settings, a missing one as None; what another version does not record is ignored."""
+    before, now = theirs or {}, ours or {}
+    if record is not None and record.versions.get("gmrd") == version("gmrd"):
+        before = dict.fromkeys(now) | dict(before)
+    return before, now
 
 
 def _refuse_other_draws(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
@@ -114,7 +126,7 @@ def _facts(record: TrainingRecord) -> dict[str, Any]:
 
 
 def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Recorded settings that differ here; settings missing in the record are ignored."""
+    """The settings in ``theirs`` that differ here."""
     keys = [key for key in theirs if theirs[key] != ours.get(key)]
     return ", ".join(f"{key}={theirs[key]}, here {ours.get(key)}" for key in keys)
 

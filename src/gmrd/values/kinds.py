@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -44,7 +45,7 @@ class Such:
 
     def allows(self, value: Any) -> bool:
         """Whether a value has the form."""
-        return self.test(value)
+        return bool(self.test(value))
 
     def describe(self, what: str) -> str:
         """The form."""
@@ -78,6 +79,13 @@ Workers = Annotated[
     ),
 ]
 """joblib fails on tens of thousands."""
+Device = Annotated[
+    str,
+    Such(
+        "auto, cpu, cuda or another kind of torch's devices",
+        re.compile(r"auto|(cpu|cuda|mps|xpu|hpu|xla)(:\d+)?").fullmatch,
+    ),
+]
 Range = Annotated[
     Sequence[float | int],
     Such("two numbers, the lower one first", lambda ends: len(ends) == 2 and ends[0] <= ends[1]),

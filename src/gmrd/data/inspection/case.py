@@ -14,7 +14,7 @@ from jaxtyping import Float, Num
 from gmrd.data.cases import Case
 from gmrd.data.inspection.findings import Finding, Portrait, Severity
 from gmrd.data.prepare.sources import refuse_reversed
-from gmrd.data.supervoxel_files import MARK, Supervoxels, fingerprint
+from gmrd.data.supervoxel_files import MARK, Supervoxels, fingerprint, mark_of
 from gmrd.data.volume import ODD_SIZE, as_label
 from gmrd.errors import InputError
 from gmrd.io.agreement import WRONG_HEADER, refuse_other_place, refuse_other_shape
@@ -146,8 +146,7 @@ class CaseInspection:
         return len(np.unique(labels[labels > 0]))
 
     def _age_of_supervoxels(self) -> Iterator[tuple[Severity, str, str]]:
-        described = bytes(nib.load(self.case.pseudo_label).header["descrip"]).rstrip(b"\0")
-        mark = described.decode("ascii", "replace")
+        mark = mark_of(self.case.pseudo_label)
         if not mark.startswith(MARK):
             yield (
                 "note",

@@ -17,10 +17,13 @@ from gmrd.errors import InputError
 from gmrd.io.dicom_file import DicomFile
 from gmrd.io.dicom_stack import TOLERANCE, affine_of, in_order
 from gmrd.io.readers import read_scan
-from helpers.raw_data import write_dicom_series
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
+pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
 pytest.importorskip("SimpleITK", reason="DICOM: install gmrd[dicom]")
+
+import pydicom
+
+from helpers.raw_data import write_dicom_series
 
 N = 12
 SPACING = (3.0, 1.5, 1.5)

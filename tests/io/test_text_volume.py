@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from gmrd.io.affine import LPS_TO_RAS
 from gmrd.io.readers import read_scan
+
+pytest.importorskip("pydicom", reason="files to compare: install gmrd[dicom]")
+
 from helpers.odd_files import mha, nrrd, voxels
 
 sitk = pytest.importorskip("SimpleITK", reason="the other reader: install gmrd[dicom]")

@@ -45,7 +45,8 @@ def on_scale_of(
     found = correspond(here, there, alignment, FIELD_ROUNDS[-1])
     if float(found.trust.sum()) < LEAST_CELLS:
         return query.ranks
-    counted = (found.trust / found.total.clamp(min=1e-30)) @ found.weights
+    shares = found.trust / found.total.clamp(min=1e-30)
+    counted = found.pairs.sums_here(shares[:, None])[:, 0]
     own = _quantiles(_means(query, here), found.trust)
     other = _quantiles(_means(support, there), counted)
     start, end = np.array([0.0]), np.array([1.0])

@@ -12,9 +12,11 @@ from gmrd.matching.pairs import Pairs
 from helpers.tokens import box, grid
 
 
-@pytest.mark.parametrize("held", [1, 50, 70, 10_000], ids=["a row", "7 rows", "uneven", "all"])
-def test_blocks_sum_to_the_whole(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs, "HELD", held)
+@pytest.mark.parametrize("block", [1, 50, 70, None], ids=["a row", "7 rows", "10 rows", "all"])
+def test_blocks_sum_to_the_whole(block: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if block is not None:
+        monkeypatch.setattr(pairs, "HELD", 100)
+        monkeypatch.setattr(pairs, "BLOCK", block)
     generator = torch.Generator().manual_seed(0)
     query, support, here, there = (
         torch.randn(*shape, generator=generator) for shape in ((23, 4), (7, 4), (23, 2), (7, 3))
@@ -29,7 +31,8 @@ def test_blocks_sum_to_the_whole(held: int, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_no_more_pairs_than_allowed_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs, "HELD", 70)
+    monkeypatch.setattr(pairs, "HELD", 100)
+    monkeypatch.setattr(pairs, "BLOCK", 70)
     sizes = []
 
     def watched(query: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
@@ -46,6 +49,7 @@ def test_a_long_scan_is_aligned_as_a_short_one(monkeypatch: pytest.MonkeyPatch) 
     query = grid(24, shift=(96.0, 0.0, 0.0))
     whole = align(query, support, box(query), box(support))
     monkeypatch.setattr(pairs, "HELD", 1000)
+    monkeypatch.setattr(pairs, "BLOCK", 1000)
     blocks = align(query, support, box(query), box(support))
     torch.testing.assert_close(blocks.matrix, whole.matrix, rtol=1e-4, atol=1e-2)
     torch.testing.assert_close(blocks.field, whole.field, rtol=1e-3, atol=1e-2)

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from gmrd.matching.kernel import resemblance, weighted_sums
 
-HELD = 2**27
-"""Pairs whose weights are held, in 0.5 GB. Of more, they are computed in blocks, in every pass."""
+HELD = 2**26
+"""Pairs whose weights are held, in 0.3 GB. Of more, they are computed in every pass, in blocks."""
+BLOCK = 2**23
+"""Pairs of such a block."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,10 @@ class Pairs:
         return resemblance(self.query, self.support)
 
     def _blocks(self) -> Iterator[tuple[slice, Float32[Tensor, "rows m"]]]:
-        n_rows = max(1, HELD // max(1, len(self.support)))
-        if len(self.query) <= n_rows:
+        if len(self.query) * len(self.support) <= HELD:
             yield slice(None), self._all
             return
+        n_rows = max(1, BLOCK // len(self.support))
         for start in range(0, len(self.query), n_rows):
             rows = slice(start, start + n_rows)
             yield rows, resemblance(self.query[rows], self.support)

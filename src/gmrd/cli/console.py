@@ -87,7 +87,7 @@ def command(
             if {"--help", "-h"} & set(given):
                 print(help_text(config_name))
                 return None
-            sys.argv[1:] = with_quoted_paths(given)
+            sys.argv[1:] = with_quoted_paths(sorted(given, key=_is_setting))
             try:
                 with _raising():
                     return sent()
@@ -117,6 +117,11 @@ def _raising() -> Iterator[None]:
             os.environ[FULL_ERROR] = before
 
 
+def _is_setting(argument: str) -> bool:
+    """Whether it is not ``-m``, which Python's parser wants before the settings."""
+    return argument not in ("-m", "--multirun")
+
+
 def _refuse_option(parser: ArgumentParser, message: str) -> NoReturn:
     raise InputError(f"{message}: settings are written key=value, see {parser.prog} --help")
 
@@ -143,6 +148,8 @@ def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
     Raises:
         InputError: the library refuses the settings; the message names the key.
     """
+    if "_target_" not in settings:
+        raise InputError(f"{key} has no _target_, its class: leave out ~{key} or set {key}=NAME")
     try:
         return instantiate(settings, **arguments)
     except InstantiationException as error:

@@ -46,6 +46,7 @@ def test_the_piece_that_leads_home_is_kept_whatever_the_evidence(method: Matchin
     assert (probability[0] == np.where(organ, np.float32(0.6), 0)).all()
 
 
+@pytest.mark.xfail(torch.__version__.startswith("2.6."), reason="its sums depend on the threads")
 def test_the_number_of_threads_changes_no_more_than_rounding(method: MatchingMethod) -> None:
     scan = Scan("b", ball(2)[0], affine())
     usual = torch.get_num_threads()
@@ -54,8 +55,7 @@ def test_the_number_of_threads_changes_no_more_than_rounding(method: MatchingMet
         torch.set_num_threads(n_threads)
         found.append(method(method.place(scan)).labels())
     torch.set_num_threads(usual)
-    differing = [np.count_nonzero(other != found[0]) for other in found]
-    assert max(differing) <= 1  # of 4,224 voxels: one on a tie, as with torch 2.6
+    assert max(np.mean(other != found[0]) for other in found) <= 1e-4
 
 
 def test_a_mirrored_scan_is_noticed(method: MatchingMethod) -> None:

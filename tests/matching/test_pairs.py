@@ -27,7 +27,7 @@ def test_blocks_sum_to_the_whole(block: int | None, monkeypatch: pytest.MonkeyPa
     torch.testing.assert_close(to, weights @ there)
     torch.testing.assert_close(back, weights.T @ here)
     assert torch.equal(found.sums_there(there), to)
-    assert torch.equal(found.sums_here(here), back)
+    torch.testing.assert_close(found.sums_here(here[:, 0].contiguous()), back[:, 0])
 
 
 def test_no_more_pairs_than_allowed_are_held(monkeypatch: pytest.MonkeyPatch) -> None:

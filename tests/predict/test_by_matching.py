@@ -46,7 +46,6 @@ def test_the_piece_that_leads_home_is_kept_whatever_the_evidence(method: Matchin
     assert (probability[0] == np.where(organ, np.float32(0.6), 0)).all()
 
 
-@pytest.mark.xfail(torch.__version__.startswith("2.6."), reason="its sums depend on the threads")
 def test_the_number_of_threads_changes_no_more_than_rounding(method: MatchingMethod) -> None:
     scan = Scan("b", ball(2)[0], affine())
     usual = torch.get_num_threads()

@@ -225,7 +225,7 @@ def _heights(
     own = query.heights.numpy()
     step = _step(support)
     length = step * n_support
-    found = []
+    found: list[tuple[float, float, float]] = []
     for scale in SCALES:
         reach = own[-1] * scale + step
         for offset in np.arange(-reach, length, STEP_MM):
@@ -238,7 +238,8 @@ def _heights(
             high, part = np.minimum(low + 1, n_support - 1), place - low
             value = (alike[inside, low] * (1 - part) + alike[inside, high] * part).mean()
             longest = min(n_query, length / max(_step(query) * scale, 1e-6))
-            found.append((value * math.sqrt(min(len(inside) / longest, 1.0)), scale, offset))
+            score = float(value) * math.sqrt(min(len(inside) / longest, 1.0))
+            found.append((score, float(scale), float(offset)))
     return found
 
 

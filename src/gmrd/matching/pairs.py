@@ -33,7 +33,7 @@ class Pairs:
     def sums(
         self, there: Float32[Tensor, "m k"], here: Float32[Tensor, "n l"]
     ) -> tuple[Float32[Tensor, "n k"], Float32[Tensor, "m l"]]:
-        """In one pass, :meth:`sums_there` and :meth:`sums_here`."""
+        """Both sums in one pass, of values with several columns."""
         found, back = [], torch.zeros(len(self.support), here.shape[1])
         for rows, weights in self._blocks():
             found.append(weighted_sums(weights, there))
@@ -44,11 +44,11 @@ class Pairs:
         """For every cell of the query, the weighted sum of the support's values."""
         return torch.cat([weighted_sums(weights, there) for _, weights in self._blocks()])
 
-    def sums_here(self, here: Float32[Tensor, "n k"]) -> Float32[Tensor, "m k"]:
+    def sums_here(self, here: Float32[Tensor, " n"]) -> Float32[Tensor, " m"]:
         """For every cell of the support, the weighted sum of the query's values."""
-        back = torch.zeros(len(self.support), here.shape[1])
+        back = torch.zeros(len(self.support))
         for rows, weights in self._blocks():
-            back += weighted_sums(weights.T, here[rows])
+            back += here[rows] @ weights
         return back
 
     @cached_property

@@ -108,3 +108,14 @@ def test_what_is_accepted_lies_within_the_tolerance(
         placed = np.diag([-1, -1, 1, 1]) @ affine @ [0, 0, z, 1]
         off = np.linalg.norm(placed[:3] - file.numbers("ImagePositionPatient", 3))
         assert off < 2 * TOLERANCE * gap
+
+
+@pytest.mark.parametrize("of", [pydicom.uid.MRImageStorage, pydicom.uid.UID("1.2.3")])
+def test_slices_without_pixels_are_refused_whatever_their_class(series: Path, of: Any) -> None:
+    def strip(z: int, slice_: Any) -> None:
+        slice_.SOPClassUID = slice_.file_meta.MediaStorageSOPClassUID = of
+        del slice_.PixelData
+
+    change(series, strip)
+    with pytest.raises(InputError, match="ends before its pixels"):
+        read_scan(series)

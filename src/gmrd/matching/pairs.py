@@ -14,8 +14,8 @@ from gmrd.matching.kernel import resemblance, weighted_sums
 
 HELD = 2**26
 """Pairs whose weights are held, in 0.3 GB. Of more, they are computed in every pass, in blocks."""
-BLOCK = 2**23
-"""Pairs of such a block."""
+BLOCK = 2**24
+"""Pairs of such a block. All are written to one buffer: many of their own left memory in pieces."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Pairs:
             yield slice(None), self._all
             return
         n_rows = max(1, BLOCK // len(self.support))
+        buffer = torch.empty(n_rows, len(self.support))
         for start in range(0, len(self.query), n_rows):
             rows = slice(start, start + n_rows)
-            yield rows, resemblance(self.query[rows], self.support)
+            some = self.query[rows]
+            yield rows, torch.mm(some, self.support.T, out=buffer[: len(some)]).exp_()

@@ -40,9 +40,7 @@ def test_the_site_is_built_with_nothing_to_warn_of_and_nothing_to_fetch(tmp_path
     )
     assert built.returncode == 0, built.stderr
     for page in tmp_path.rglob("*.html"):
-        fetched = re.findall(
-            r"<(?:script|img|link)\b[^>]*(?:src|href)=[\"']?https?:[^ >]*", page.read_text()
-        )
+        fetched = FETCHED.findall(page.read_text())
         assert [f for f in fetched if 'rel="canonical"' not in f] == [], page
     assert len(list((tmp_path / "api").glob("*.html"))) > 10
 

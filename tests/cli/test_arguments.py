@@ -25,7 +25,8 @@ def read(*arguments: str) -> list[object]:
      "x\\", "a\\'b", "100", "true", "@a/%b&c;d:e#f"],
 )  # fmt: skip
 def test_a_path_arrives_as_it_was_written(path: str) -> None:
-    assert read(f"query={path}", f"data.root={path}", f"+data.joined.x.root={path}") == [path] * 3
+    keys = ("query", "data.root", "+data.joined.x.root", "model.network.pretrained")
+    assert read(*(f"{key}={path}" for key in keys)) == [path] * len(keys)
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="$~"), min_size=1))

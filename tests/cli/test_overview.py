@@ -25,6 +25,7 @@ def test_info_is_json(monkeypatch, capsys) -> None:
     assert "chaost2" in found["data_sets"]
     assert found["encoders"]["lite0"] is True
     assert found["versions"]["torch"] == version("torch")
+    assert found["versions"]["pybind11"] == version("pybind11")
     assert found["devices"][0].startswith("cpu")
 
 

@@ -129,13 +129,30 @@ def test_what_the_system_refuses_comes_with_a_remedy_where_it_is_known(
     assert bool(remedy) == (";" in said)
 
 
-@pytest.mark.parametrize("value", ["${x}", "${oc.env:NO_SUCH_VARIABLE}", "${x:3}", "'${x'"])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("${x}", "x is not a setting"),
+        ("${oc.env:NO_SUCH_VARIABLE}", "the environment variable NO_SUCH_VARIABLE is not set"),
+        ("${x:3}", "there is no function x"),
+        ("${options.margin}", "it leads back to itself"),
+        ("'${x'", "write ${key} for another setting, or ${oc.env:VARIABLE}"),
+    ],
+)
 def test_a_reference_that_leads_nowhere_is_named_with_its_key(
-    run_here: RunHere, capsys: pytest.CaptureFixture[str], value: str
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], value: str, reason: str
 ) -> None:
     assert run_here("app", f"options.margin={value}") == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "error: options.margin: the reference ${...} in its value cannot be resolved (" in said
+    assert "options.margin: the reference ${...} in its value cannot be resolved:" in said
+    assert said.endswith(reason)
+
+
+def test_the_option_of_a_multirun_may_stand_between_settings(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here("app", "max_megabytes=-1", "-m", "port=8000,8001") == 2
+    assert "error: max_megabytes=-1: expected a number above 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -152,6 +169,9 @@ def test_a_reference_that_leads_nowhere_is_named_with_its_key(
         ),
         ("--cfg=x", "argument --cfg/-c: invalid choice: 'x'"),
         ("--resolve", "Hydra does not understand the arguments: The --resolve flag"),
+        ("++options=1", "options=1 does not exist. Choose one of default"),
+        ("options=[default,b]", "options=b does not exist. Choose one of default"),
+        ("=5", "=5 has no name before its =: write key=value"),
         ("hydra=1", "Hydra does not understand the arguments: Config group override must be"),
     ],
 )

@@ -17,10 +17,13 @@ from gmrd.errors import InputError
 from gmrd.io.dicom_file import DicomFile
 from gmrd.io.dicom_stack import TOLERANCE, affine_of, in_order
 from gmrd.io.readers import read_scan
-from helpers.raw_data import write_dicom_series
 
-pydicom = pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
+pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
 pytest.importorskip("SimpleITK", reason="DICOM: install gmrd[dicom]")
+
+import pydicom
+
+from helpers.raw_data import write_dicom_series
 
 N = 12
 SPACING = (3.0, 1.5, 1.5)
@@ -105,3 +108,14 @@ def test_what_is_accepted_lies_within_the_tolerance(
         placed = np.diag([-1, -1, 1, 1]) @ affine @ [0, 0, z, 1]
         off = np.linalg.norm(placed[:3] - file.numbers("ImagePositionPatient", 3))
         assert off < 2 * TOLERANCE * gap
+
+
+@pytest.mark.parametrize("of", [pydicom.uid.MRImageStorage, pydicom.uid.UID("1.2.3")])
+def test_slices_without_pixels_are_refused_whatever_their_class(series: Path, of: Any) -> None:
+    def strip(z: int, slice_: Any) -> None:
+        slice_.SOPClassUID = slice_.file_meta.MediaStorageSOPClassUID = of
+        del slice_.PixelData
+
+    change(series, strip)
+    with pytest.raises(InputError, match="ends before its pixels"):
+        read_scan(series)

@@ -15,10 +15,12 @@ from gmrd.errors import InputError
 from gmrd.io.readers import read_scan
 from gmrd.predict.inputs import find_queries
 from helpers.scans import affine, ball, write
+
+pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
+
 from helpers.series import as_dicom
 
 sitk = pytest.importorskip("SimpleITK", reason="other formats than NIfTI: install gmrd[dicom]")
-pydicom = pytest.importorskip("pydicom", reason="DICOM: install gmrd[dicom]")
 
 
 @pytest.fixture

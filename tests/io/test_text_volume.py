@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from gmrd.io.affine import LPS_TO_RAS
 from gmrd.io.readers import read_scan
+
+pytest.importorskip("pydicom", reason="files to compare: install gmrd[dicom]")
+
 from helpers.odd_files import mha, nrrd, voxels
 
 sitk = pytest.importorskip("SimpleITK", reason="the other reader: install gmrd[dicom]")
@@ -66,6 +70,12 @@ VARIANTS = {
 
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_headers_mean_what_they_mean_to_itk(tmp_path: Path, kind: str) -> None:
+    if kind == "nrrd LAS" and _version(sitk.Version.VersionString()) < (2, 5, 4):
+        pytest.skip("this ITK takes LAS for another space")
     path = tmp_path / f"scan.{kind.split()[0]}"
     path.write_bytes(VARIANTS[kind])
     assert agrees(path)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])

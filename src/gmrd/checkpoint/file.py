@@ -28,8 +28,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:
         raise InputError(
-            f"{path} is not a checkpoint that can be read safely ({error.__class__.__name__}): "
-            "it is damaged or contains more than tensors and plain data"
+            f"{path} is not a checkpoint that can be read safely: it is damaged or "
+            "contains more than tensors and plain data"
         ) from error
     if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= set(
         checkpoint

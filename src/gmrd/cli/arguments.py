@@ -27,9 +27,9 @@ PATHS = {
     *("hydra.run.dir", "hydra.sweep.dir", "data.images", "data.labels", "data.pseudo_labels"),
     *("data.preparation.images", "data.preparation.labels"),
 }
-"""Keys that hold paths, besides those that end in ``.root`` or ``.cache_dir``."""
+"""Keys that hold paths, besides those with one of :data:`ENDINGS`."""
 
-ENDINGS = (".root", ".cache_dir")
+ENDINGS = (".root", ".cache_dir", ".pretrained", ".dirpath", ".save_dir")
 OVERRIDE = re.compile(r"(\+{0,2})([\w.@/]+)=(.+)", re.DOTALL)
 SWEEP = re.compile(r"(choice|glob|sort|shuffle|range|interval)\(.*\)$", re.DOTALL)
 PIECE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,]+""")

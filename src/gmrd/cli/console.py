@@ -88,7 +88,7 @@ def command(
             if {"--help", "-h"} & set(given):
                 print(help_text(config_name))
                 return None
-            sys.argv[1:] = with_quoted_paths(given)
+            sys.argv[1:] = with_quoted_paths(sorted(given, key=_is_setting))
             try:
                 _refuse_wrong_options()
                 with _raising():
@@ -131,6 +131,11 @@ def _refuse_wrong_options() -> None:
     parser.parse_args()
 
 
+def _is_setting(argument: str) -> bool:
+    """Whether it is not ``-m``, which Python's parser wants before the settings."""
+    return argument not in ("-m", "--multirun")
+
+
 def _all_missing(cfg: DictConfig) -> InputError:
     """One error for all keys that are not set."""
     keys = sorted(OmegaConf.missing_keys(cfg))
@@ -158,6 +163,8 @@ def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
     Raises:
         InputError: the library refuses the settings; the message names the key.
     """
+    if "_target_" not in settings:
+        raise InputError(f"{key} has no _target_, its class: leave out ~{key} or set {key}=NAME")
     try:
         return instantiate(settings, **arguments)
     except InstantiationException as error:

@@ -30,10 +30,14 @@ def explained(error: Exception, command: str, given: Sequence[str]) -> str | Non
         command: the command's name.
         given: the command's arguments.
     """
+    if nameless := [argument for argument in given if argument.startswith("=")]:
+        return f"{nameless[0]} has no name before its =: write key=value"
     if found := re.search(r"Could not override '([^']+)'", str(error)):
         wrong = [choice for choice in _no_choices(command, given) if choice[0] == found[1]]
         return _unknown_choice(*wrong[0]) if wrong else _unknown_key(found[1], command)
-    if found := re.search(r"Could not find '([\w@./]+)/([^/']+)'", str(error)):
+    if found := re.search(r"not supported: '\+\+([\w@./]+)=(.*)'", str(error)):  # a group's ++
+        return _unknown_choice(found[1], found[2])
+    if found := re.search(r"(?:find|load) '([\w@./]+)/([^/']+)'", str(error)):
         return _unknown_choice(found[1], found[2])
     if isinstance(error, (TypeError, ValueError)) and _from_hydra(error):
         said = next((_unknown_choice(*wrong) for wrong in _no_choices(command, given)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import textwrap
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -75,8 +76,8 @@ def info() -> dict[str, Any]:
 
 def _versions() -> dict[str, str | None]:
     """Version of each package that gmrd or an extra depends on; None if not installed."""
-    lines = requires("gmrd") or []
-    names = {line.split(";")[0].split("[")[0].rstrip("<>=!~.0123456789, ") for line in lines}
+    starts = (re.match(r"[\w.-]+", line) for line in requires("gmrd") or [])
+    names = {start[0] for start in starts if start}
     return {name: _version(name) for name in sorted(names - {"gmrd"})}
 
 

@@ -36,6 +36,14 @@ MISSING = re.compile(r"Missing mandatory value: (\S+)")
 REFERENCES = (InterpolationResolutionError, GrammarParseError)
 """OmegaConf's errors about ``${...}`` in a value."""
 
+BROKEN_REFERENCES = {
+    r"Interpolation key '(.+?)' not found": "{} is not a setting",
+    r"Environment variable '(.+?)' not found": "the environment variable {} is not set",
+    r"Unsupported interpolation type (\S+)": "there is no function {}",
+    r"Recursive interpolation": "it leads back to itself",
+}
+"""Patterns of OmegaConf's words, and ours."""
+
 OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "not enough memory")
 """torch raises its own class on a GPU, and a RuntimeError with these words on a CPU."""
 
@@ -59,8 +67,8 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, REFERENCES):
         return sentence(error.__cause__)
     if isinstance(error, REFERENCES):
-        key, reason = error.full_key or "a setting", str(error).splitlines()[0]
-        return f"{key}: the reference ${{...}} in its value cannot be resolved ({reason})"
+        key, reason = error.full_key or "a setting", _of_reference(str(error))
+        return f"{key}: the reference ${{...}} in its value cannot be resolved: {reason}"
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _of_configuration(error)
     if isinstance(error, OSError) and error.errno is not None:
@@ -107,6 +115,14 @@ def _of_configuration(error: BaseException) -> str:
     return ". ".join(line.rstrip(".") for line in lines)
 
 
+def _of_reference(said: str) -> str:
+    """What is wrong with ``${...}``, from OmegaConf's words."""
+    for pattern, words in BROKEN_REFERENCES.items():
+        if found := re.search(pattern, said):
+            return words.format(*found.groups())
+    return "write ${key} for another setting, or ${oc.env:VARIABLE}"
+
+
 def _of_merging(reason: str) -> str:
     if reason.startswith("Cannot merge"):
         return "a list cannot replace a mapping, nor a mapping a list"
@@ -116,6 +132,8 @@ def _of_merging(reason: str) -> str:
 def _of_system(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     where = " and ".join(names) or "operating system"
+    if isinstance(error, FileExistsError):
+        return f"{where[:300]} is a file: a folder is expected there"
     said = f"{where[:300]}: {error.strerror or type(error).__name__}"
     # Others may have happened while reading, where the remedies are wrong.
     writing = error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)

@@ -90,9 +90,10 @@ def read_header(path: Path) -> DicomFile | None:
     except Exception as error:  # pydicom raises many types on a damaged header
         raise InputError(f"{path} cannot be read as DICOM: {error}") from error
     found = DicomFile(path, header)
-    if not pixels and "Image Storage" in getattr(_class_of(header), "name", ""):
+    is_slice = "ImagePositionPatient" in header and "Rows" in header
+    if not pixels and (is_slice or "Image Storage" in getattr(_class_of(header), "name", "")):
         raise InputError(f"{path} ends before its pixels: it is truncated. Copy it again")
-    if "ImagePositionPatient" not in header or "Rows" not in header:
+    if not is_slice:
         return None
     _check_pixels(found, *pixels, at=at)
     return found

@@ -20,7 +20,8 @@ from jaxtyping import Float, Float32
 from scipy import ndimage
 from torch import Tensor
 
-from gmrd.matching.kernel import extended, resemblance, weighted_sums
+from gmrd.matching.kernel import extended
+from gmrd.matching.pairs import Pairs
 from gmrd.matching.tokens import TokenGrid
 
 SCALES = np.geomspace(0.85, 1.18, 5)
@@ -147,14 +148,14 @@ class Correspondence:
         trust: weight of the match by cycle consistency and sharpness, 0 to 1.
         cycle: cycle consistency alone, 0 to 1.
         total: sum of the weights.
-        weights: of every body cell of the support.
+        pairs: of the query's and the support's body cells.
     """
 
     counterpart: Float32[Tensor, "n 3"]
     trust: Float32[Tensor, " n"]
     cycle: Float32[Tensor, " n"]
     total: Float32[Tensor, " n"]
-    weights: Float32[Tensor, "n m"]
+    pairs: Pairs
 
 
 def correspond(
@@ -163,7 +164,7 @@ def correspond(
     """Match all body cells of two scans softly, with a prior around their aligned positions.
 
     Args:
-        query: cells of the query; few enough that all pairs fit in memory.
+        query: cells of the query.
         support: likewise.
         alignment: of the two.
         prior: standard deviations (across slices, in plane) in mm.
@@ -173,16 +174,17 @@ def correspond(
     here, there = query.positions()[query.body], support.positions()[support.body]
     centre = there.mean(dim=0)
     expected = alignment.of(query)[query.body]
-    weights = resemblance(
+    pairs = Pairs(
         extended(query.tokens[query.body], expected - centre, deviations, query=True),
         extended(support.tokens[support.body], there - centre, deviations, query=False),
     )
-    counterpart, total, spread = _mean_positions(weights, there)
-    back, _, _ = _mean_positions(weights.T, here)
-    returned, _, _ = _mean_positions(weights, back)
+    sums, sums_back = pairs.sums(_moments(there), _moments(here))
+    counterpart, total, spread = _mean_positions(sums)
+    back, _, _ = _mean_positions(sums_back)
+    returned, _, _ = _mean_positions(pairs.sums_there(_moments(back)))
     cycle = torch.exp(-0.5 * ((returned - here) / CYCLE_MM).square().sum(dim=1))
     trust = cycle * torch.exp(-0.5 * spread / SPREAD_MM**2)
-    return Correspondence(counterpart, trust, cycle, total, weights)
+    return Correspondence(counterpart, trust, cycle, total, pairs)
 
 
 def starts(
@@ -228,7 +230,7 @@ def _heights(
     own = query.heights.numpy()
     step = support.thickness
     length = step * n_support
-    found = []
+    found: list[tuple[float, float, float]] = []
     for scale in SCALES:
         reach = own[-1] * scale + step
         for offset in np.arange(-reach, length, STEP_MM):
@@ -241,7 +243,8 @@ def _heights(
             high, part = np.minimum(low + 1, n_support - 1), place - low
             value = (alike[inside, low] * (1 - part) + alike[inside, high] * part).mean()
             longest = min(n_query, length / max(query.thickness * scale, 1e-6))
-            found.append((value * math.sqrt(min(len(inside) / longest, 1.0)), scale, offset))
+            score = float(value) * math.sqrt(min(len(inside) / longest, 1.0))
+            found.append((score, float(scale), float(offset)))
     return found
 
 
@@ -287,17 +290,20 @@ def _drift(
             similarity=float(found.total.clamp(min=1e-30).log().mean()),
             consistency=float(found.cycle.mean()),
         )
-        del found  # its weights, of all pairs of cells, must not stand beside the next round's
+        del found  # its weights of pairs of cells must not stand beside the next round's
     return alignment
 
 
+def _moments(positions: Float32[Tensor, "m 3"]) -> Float32[Tensor, "m 5"]:
+    """Positions, their squares, and ones: values whose weighted sums give mean and variance."""
+    square = positions.square().sum(dim=1, keepdim=True)
+    return torch.cat([positions, square, torch.ones_like(square)], dim=1)
+
+
 def _mean_positions(
-    weights: Float32[Tensor, "n m"], positions: Float32[Tensor, "m 3"]
+    sums: Float32[Tensor, "n 5"],
 ) -> tuple[Float32[Tensor, "n 3"], Float32[Tensor, " n"], Float32[Tensor, " n"]]:
     """Weighted means, the sums of the weights, and the variances about the means in mm²."""
-    square = positions.square().sum(dim=1, keepdim=True)
-    values = torch.cat([positions, square, torch.ones_like(square)], dim=1)
-    sums = weighted_sums(weights, values)
     total = sums[:, 4]
     mean = sums[:, :4] / total.clamp(min=1e-30)[:, None]
     return mean[:, :3], total, (mean[:, 3] - mean[:, :3].square().sum(dim=1)).clamp(min=0)

@@ -45,7 +45,7 @@ def on_scale_of(
     found = correspond(here, there, alignment, FIELD_ROUNDS[-1])
     if float(found.trust.sum()) < LEAST_CELLS:
         return query.ranks
-    counted = (found.trust / found.total.clamp(min=1e-30)) @ found.weights
+    counted = found.pairs.sums_here(found.trust / found.total.clamp(min=1e-30))
     own = _quantiles(_means(query, here), found.trust)
     other = _quantiles(_means(support, there), counted)
     start, end = np.array([0.0]), np.array([1.0])

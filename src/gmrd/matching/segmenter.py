@@ -209,11 +209,14 @@ def match(
     raw = look.on_pixels(
         look.with_registered(register_organs(*_to_register(found, query, regions, laid)))
     )
+    del found, look  # of a long scan, each is a fifth of a gigabyte and more
     progress("Refining", 2, 4)
     shapes = registered_shapes(*_to_register(raw, query, regions, laid))
     progress("Refining", 3, 4)
     mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
+    del shapes
     followed = _smooth(follow_edges(mixed, torch.from_numpy(query.ranks)), query)
+    del mixed
     refined = regions.vote(followed, REGION_WEIGHT)
     progress("Refining", 4, 4)
     found_alone = raw.numpy()

@@ -102,8 +102,8 @@ def read_public(path: str | Path) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(
-            f"{path} cannot be read as plain tensors ({error.__class__.__name__}): it is damaged, "
-            "or holds Python objects, which are never executed"
+            f"{path} cannot be read as plain tensors: it is damaged, or holds Python "
+            "objects, which are never executed"
         ) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
+from gmrd.matching.pairs import HELD
 
 FIXED = 0.6e9
 """Bytes for encoding, whatever the scan."""
@@ -18,8 +19,8 @@ BYTES_PER_WORKING_VOXEL_AND_ORGAN = 33
 CELL = 256
 """Working voxels of a cell that is aligned."""
 BYTES_PER_PAIR = 1.6
-"""For the weights of all pairs of a query's and a support's cells, of which some 0.63 are body;
-they are gone before organs are matched."""
+"""For the weights of pairs of a query's and a support's cells, of which some 0.63 are body; at most
+:data:`gmrd.matching.pairs.HELD` are held, and they are gone before organs are matched."""
 
 BYTES_PER_VOXEL = 10
 """Of the scan: for what is resampled, labelled and drawn beside the image itself."""
@@ -48,7 +49,7 @@ def refuse_too_large(
     voxels, working_voxels = math.prod(scan.image.shape), math.prod(working)
     per_voxel = BYTES_PER_VOXEL + BYTES_PER_VOXEL_AND_ORGAN * n_organs * with_network
     per_working_voxel = BYTES_PER_WORKING_VOXEL + BYTES_PER_WORKING_VOXEL_AND_ORGAN * n_organs
-    aligning = BYTES_PER_PAIR * (working_voxels / CELL) ** 2
+    aligning = min(BYTES_PER_PAIR * (working_voxels / CELL) ** 2, 4 * HELD)
     needed = FIXED + voxels * per_voxel + max(aligning, working_voxels * per_working_voxel)
     free = free_bytes()
     if free is not None and needed > free:

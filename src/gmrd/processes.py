@@ -55,8 +55,9 @@ def ending_with_reader() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as error:
-        # Rich replaces the output, then exits with status 1.
-        if isinstance(error.__context__, BrokenPipeError) or is_unread(error):
+        # Rich replaces the output, then exits with status 1; a refusal by us has status 2.
+        by_rich = isinstance(error, SystemExit) and error.code == 1
+        if (by_rich and isinstance(error.__context__, BrokenPipeError)) or is_unread(error):
             os._exit(UNREAD)
         raise
 

@@ -175,7 +175,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
 
 
 def test_an_unknown_device_is_refused(support: Pair, module: GMRDModule) -> None:
-    with pytest.raises(InputError, match=r"options\.device=quantum: choose auto"):
+    with pytest.raises(InputError, match=r"options\.device=quantum: expected auto"):
         gmrd.Predictor([support], checkpoint=module, options=gmrd.Options(device="quantum"))
 
 

@@ -28,6 +28,14 @@ def display() -> Iterator[None]:
     with os.fdopen(reader) as told:
         number = told.readline().strip()
     os.environ["DISPLAY"] = f":{number}"
+    # Without its system libraries Qt ends the process, and with it the tests.
+    opened = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    if subprocess.run([sys.executable, "-c", opened], capture_output=True).returncode < 0:
+        process.terminate()
+        process.wait()
+        del os.environ["DISPLAY"]
+        pytest.skip("Qt finds a display but lacks a system library: install libxcb-icccm4 "
+                    "libxcb-keysyms1 libxcb-xinerama0")  # fmt: skip
     yield
     del os.environ["DISPLAY"]
     process.terminate()

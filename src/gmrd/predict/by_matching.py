@@ -201,13 +201,22 @@ class MatchingMethod:
         }
 
     def _reverse(self, placed: Placed, masks: Float32[np.ndarray, "z k y x"], organ: int) -> float:
-        """Reverse Dice of an organ's mask on the working slices, for the best support."""
+        """Reverse Dice of an organ's mask on the working slices, for the best support.
+
+        The organ may be where it was located or where the alignment of the scan expects it.
+        """
         cells = shares(torch.from_numpy(masks), STRIDE)
         deviations = prior(self.frame.pixel)
-        return max(
-            reverse_dice(support.coarse, placed.coarse, cells, organ, organs[organ], deviations)
-            for support, organs in zip(self.supports, placed.organs, strict=True)
-        )
+        scores = []
+        for support, alignment, organs in zip(
+            self.supports, placed.alignments, placed.organs, strict=True
+        ):
+            places = [alignment, organs[organ]] if organs[organ] is not alignment else [alignment]
+            scores += [
+                reverse_dice(support.coarse, placed.coarse, cells, organ, place, deviations)
+                for place in places
+            ]
+        return max(scores)
 
     def _lay(
         self, scan: Scan, label: UInt[np.ndarray, "z y x"], names: Mapping[int, str]

@@ -283,14 +283,6 @@ def test_another_training_is_not_gone_on_with(
         train(tmp_path, *quiet, f"ckpt_path={begun}/checkpoints/last.ckpt", override)
 
 
-def test_a_training_in_one_process_is_not_gone_on_with_in_two(
-    train: Train, begun: Path, tmp_path: Path
-) -> None:
-    two = ("trainer.devices=2", "trainer.strategy=ddp_spawn")
-    with pytest.raises(InputError, match="was trained with n_processes=1, here n_processes=2"):
-        train(tmp_path, *QUIET, f"ckpt_path={begun}/checkpoints/last.ckpt", *two)
-
-
 def test_what_another_version_did_not_record_is_no_difference(
     train: Train, begun: Path, tmp_path: Path
 ) -> None:

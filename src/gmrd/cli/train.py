@@ -60,7 +60,7 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     callbacks = [*switched_on(members(cfg, "callbacks"), cfg.trainer), conclusion]
     trainer = construct("trainer", cfg.trainer, callbacks=callbacks, logger=members(cfg, "logger"))
     conclusion.refuse_what_cannot_be_scored()
-    remember(cfg, module, datamodule, n_processes=trainer.world_size)
+    remember(cfg, module, datamodule)
     if cfg.compile:
         module.network.compile()
     ckpt_path = checkpoint_to_resume(cfg.ckpt_path, output_dir, module)

@@ -32,23 +32,20 @@ ELSEWHERE = frozenset({"root", "cache_dir", "how_to_get", "num_workers", "check_
 """Settings that differ between machines or do not affect the result."""
 
 
-def remember(
-    cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule, *, n_processes: int = 1
-) -> None:
+def remember(cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule) -> None:
     """Record how the module is trained, for its checkpoints.
 
     Args:
         cfg: the resolved configuration of the training.
         module: gets the record among its hyper-parameters.
         datamodule: the training data.
-        n_processes: the number of training processes, each with its own batches.
     """
-    record = _record(cfg, module, datamodule, n_processes)
+    record = _record(cfg, module, datamodule)
     module.hparams["scans"] = {} if record is None else record.to_plain()
 
 
 def _record(
-    cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule, n_processes: int
+    cfg: DictConfig, module: GMRDModule, datamodule: EpisodeDataModule
 ) -> TrainingRecord | None:
     split = datamodule.split
     cases = split.train_cases
@@ -78,7 +75,7 @@ def _record(
         variant=module.variant,
         pretrained=None if pretrained in RANDOM else str(pretrained),
         max_steps=int(cfg.trainer.max_steps),
-        settings=deciding(cfg) | {"n_processes": n_processes},
+        settings=deciding(cfg),
         versions={"gmrd": version("gmrd"), "torch": version("torch")},
     )
 

@@ -54,7 +54,7 @@ from gmrd.io.readers import read_label, read_scan
 from gmrd.io.scan import Scan
 from gmrd.matching import regions
 from gmrd.matching.alignment import Alignment, transformed
-from gmrd.matching.dense import Annotated, Evidence, carry_labels
+from gmrd.matching.dense import Annotated, Evidence, carry_labels, carry_organs
 from gmrd.matching.edges import follow_edges
 from gmrd.matching.labels import THRESHOLD
 from gmrd.matching.scan import WorkingScan
@@ -225,8 +225,10 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             if fit is not None:
                 places = fit.positions(expected)
                 places[..., 0] = expected[..., 0]
-                own = carry_labels(grid, grid.body, [(shown.only(0), places)], deviations)
-                probability = on_pixels(replace(looks[1], organs=own.organs))
+                laid_organ = [(shown, {0: places})]
+                probability = on_pixels(
+                    carry_organs(looks[1], grid, grid.body, laid_organ, deviations)
+                )
             shapes = registered_shapes(voted(probability), *where)
             mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
             followed = follow_edges(mixed, torch.from_numpy(placed.scan.ranks)).numpy()

@@ -31,6 +31,13 @@ def imports(file: Path) -> Iterator[str]:
             yield node.module
 
 
+def test_metrics_know_neither_networks_nor_data() -> None:
+    """They stand for themselves, as a published figure is checked by them."""
+    unknown = ("pytorch_lightning", "hydra", "omegaconf", "gmrd.nn", "gmrd.data", "gmrd.cli")
+    for name in imports(SOURCE / "evaluation" / "metrics.py"):
+        assert not any(name == banned or name.startswith(f"{banned}.") for banned in unknown), name
+
+
 def test_helpers_are_not_imported_from_test_modules() -> None:
     wrong = [
         f"{file.name} imports {name}"

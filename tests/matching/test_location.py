@@ -15,7 +15,6 @@ from gmrd.matching.tokens import TokenGrid
 from helpers.tokens import CELL, STEP, grid
 
 CENTRE = (80.0, 160.0, 150.0)
-N_CELLS = 2
 
 
 def ball(centre: tuple[float, float, float], radius: float = 30.0) -> Tensor:

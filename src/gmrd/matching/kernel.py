@@ -39,10 +39,10 @@ def extended(
 
 
 def resemblance(
-    query: Float32[Tensor, "n e"], support: Float32[Tensor, "m e"]
+    query: Float32[Tensor, "n e"], support: Float32[Tensor, "m e"], out: Tensor | None = None
 ) -> Float32[Tensor, "n m"]:
-    """Weight of each support position for each query position, at most 1."""
-    return (query @ support.T).exp_()
+    """Weight of each support position for each query position, at most 1; written to ``out``."""
+    return torch.mm(query, support.T, out=out).exp_()
 
 
 def weighted_sums(

@@ -64,4 +64,4 @@ class Pairs:
         for start in range(0, len(self.query), n_rows):
             rows = slice(start, start + n_rows)
             some = self.query[rows]
-            yield rows, torch.mm(some, self.support.T, out=buffer[: len(some)]).exp_()
+            yield rows, resemblance(some, self.support, out=buffer[: len(some)])

@@ -22,27 +22,28 @@ def reverse_dice(
     support: Annotated,
     query: TokenGrid,
     found: Float32[Tensor, "z h w k"],
-    organ: int,
     alignment: Alignment,
     deviations: tuple[float, float],
-) -> float:
-    """Soft Dice of an annotated organ with its reverse segmentation.
+) -> list[float]:
+    """Soft Dice of each annotated organ with its reverse segmentation.
 
     Args:
         support: coarse cells with the annotated shares.
         query: coarse cells.
         found: share of each query cell that was labelled as each organ.
-        organ: place of the organ among these.
-        alignment: of the query to the support, for this organ.
+        alignment: of the query to the support.
         deviations: (across, in plane) of the prior in mm.
     """
     expected = inverse(alignment, query, support.grid)
     back = carry_labels(
         support.grid, support.grid.body, [(Annotated(query, found), expected)], deviations
     ).probability
-    here, there = support.shares[..., organ], back[..., organ]
-    overlap = torch.minimum(here, there).sum()
-    return float(2 * overlap / (here.sum() + there.sum()).clamp(min=1e-6))
+    scores = []
+    for organ in range(found.shape[-1]):
+        here, there = support.shares[..., organ], back[..., organ]
+        overlap = torch.minimum(here, there).sum()
+        scores.append(float(2 * overlap / (here.sum() + there.sum()).clamp(min=1e-6)))
+    return scores
 
 
 def inverse(

@@ -202,16 +202,16 @@ def match(
     found = look.on_pixels(look.evidence)
     progress("Refining", 0, 4)
     laid = [(s.shapes, organs) for s, organs in zip(supports, placed.organs, strict=True)]
+    frame = query.heights, query.spacing[1], laid
     smallest = min(support.smallest_ml for support in supports)
     active = (found > ACTIVE).any(dim=1).numpy()
     regions = Regions(query.ranks, active, query.spacing, smallest)
     progress("Refining", 1, 4)
-    raw = look.on_pixels(
-        look.with_registered(register_organs(*_to_register(found, query, regions, laid)))
-    )
+    registrations = register_organs(_voted(found, query, regions), *frame)
+    raw = look.on_pixels(look.with_registered(registrations))
     del found, look  # of a long scan, each is a fifth of a gigabyte and more
     progress("Refining", 2, 4)
-    shapes = registered_shapes(*_to_register(raw, query, regions, laid))
+    shapes = registered_shapes(_voted(raw, query, regions), *frame)
     progress("Refining", 3, 4)
     mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
     del shapes
@@ -301,20 +301,12 @@ class _FineMatching:
         return probability
 
 
-def _to_register(
-    probability: Float32[Tensor, "z k y x"],
-    query: WorkingScan,
-    regions: Regions,
-    laid: Sequence[tuple[Shapes, Sequence[Alignment]]],
-) -> tuple[
-    Float32[Tensor, "z k y x"],
-    Float32[Tensor, " z"],
-    float,
-    Sequence[tuple[Shapes, Sequence[Alignment]]],
-]:
-    """Arguments of :func:`register_organs`: the probabilities averaged within regions."""
-    voted = torch.from_numpy(regions.vote(_smooth(probability, query), REGISTERED_REGION_WEIGHT))
-    return voted, query.heights, query.spacing[1], laid
+def _voted(
+    probability: Float32[Tensor, "z k y x"], query: WorkingScan, regions: Regions
+) -> Float32[Tensor, "z k y x"]:
+    """Probabilities averaged within regions, which organs are registered to."""
+    voted = regions.vote(_smooth(probability, query), REGISTERED_REGION_WEIGHT)
+    return torch.from_numpy(voted)
 
 
 def _smooth(

@@ -187,36 +187,36 @@ class MatchingMethod:
                 for piece in found:
                     masks = np.zeros((len(mask), len(self.names), *mask.shape[1:]), np.float32)
                     masks[:, organ] = piece
-                    scores.append(self._reverse(query.placed, masks, organ))
+                    scores.append(self._reverse(query.placed, masks, [organ])[organ])
                 found = [found[best] for best in np.argsort(scores)[::-1][:n_pieces]]
             probability[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
 
     def reverse(self, query: Query, labels: UInt[np.ndarray, "z y x"]) -> dict[str, float]:
         """Reverse Dice of each organ, for the best support."""
         masks = [query.grid.shares(labels == v) for v in self.names]
-        stacked = np.stack(masks, axis=1)
-        return {
-            name: self._reverse(query.placed, stacked, organ)
-            for organ, name in enumerate(self.names.values())
-        }
+        organs = range(len(self.names))
+        scores = self._reverse(query.placed, np.stack(masks, axis=1), organs)
+        return dict(zip(self.names.values(), scores, strict=True))
 
-    def _reverse(self, placed: Placed, masks: Float32[np.ndarray, "z k y x"], organ: int) -> float:
-        """Reverse Dice of an organ's mask on the working slices, for the best support.
+    def _reverse(
+        self, placed: Placed, masks: Float32[np.ndarray, "z k y x"], organs: Sequence[int]
+    ) -> list[float]:
+        """Reverse Dice of masks on the working slices, for the best support.
 
-        The organ may be where it was located or where the alignment of the scan expects it.
+        Each of ``organs`` may be where it was located or where the alignment of the scan puts it.
         """
         cells = shares(torch.from_numpy(masks), STRIDE)
         deviations = prior(self.frame.pixel)
-        scores = []
-        for support, alignment, organs in zip(
+        best = [0.0] * cells.shape[-1]
+        for support, alignment, located in zip(
             self.supports, placed.alignments, placed.organs, strict=True
         ):
-            places = [alignment, organs[organ]] if organs[organ] is not alignment else [alignment]
-            scores += [
-                reverse_dice(support.coarse, placed.coarse, cells, organ, place, deviations)
-                for place in places
-            ]
-        return max(scores)
+            back = partial(reverse_dice, support.coarse, placed.coarse, cells)
+            best = [*map(max, best, back(alignment, deviations))]
+            for organ in organs:
+                if located[organ] is not alignment:
+                    best[organ] = max(best[organ], back(located[organ], deviations)[organ])
+        return best
 
     def _lay(
         self, scan: Scan, label: UInt[np.ndarray, "z y x"], names: Mapping[int, str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
@@ -35,6 +36,7 @@ class Recorder(LightningModule):
 def train(make_data: MakeData, steps: int, folder: Path, **options: object) -> Recorder:
     resume = options.pop("resume", None)
     accumulate = int(options.pop("accumulate", 1))  # type: ignore[call-overload]
+    limit = options.pop("limit", None)
     module = Recorder()
     trainer = Trainer(
         max_steps=steps,
@@ -46,6 +48,7 @@ def train(make_data: MakeData, steps: int, folder: Path, **options: object) -> R
         enable_checkpointing=False,
         num_sanity_val_steps=0,
         accumulate_grad_batches=accumulate,
+        limit_train_batches=limit,
         default_root_dir=folder,
     )
     trainer.fit(module, make_data(**options), ckpt_path=resume, weights_only=True)
@@ -80,6 +83,26 @@ def test_resume_with_batches_workers_and_accumulation(make_data: MakeData, tmp_p
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("first", [2, 3, 4])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_episodes": 5, "accumulate": 2},
+        {"n_episodes": 5, "batch_size": 2},
+        {"limit": 3, "accumulate": 2},
+    ],
+    ids=["accumulation", "batches", "a limit"],
+)
+def test_an_epoch_that_is_not_divided_evenly_skips_nothing(
+    make_data: MakeData, tmp_path: Path, options: dict[str, int], first: int
+) -> None:
+    """The last step of an epoch takes less, and the next epoch the next episode."""
+    check(make_data, tmp_path, first=first, total=8, **options)
+    size = {"batch_size": options.get("batch_size", 1)}
+    seen = train(make_data, 8, tmp_path, **options).seen
+    assert seen == train(make_data, len(seen), tmp_path, **size).seen
+
+
 def test_epochs_differ_and_validation_does_not(make_data: MakeData, tmp_path: Path) -> None:
     module = train(make_data, 24, tmp_path)
     assert not set(module.seen[:12]) & set(module.seen[12:])
@@ -89,8 +112,8 @@ def test_epochs_differ_and_validation_does_not(make_data: MakeData, tmp_path: Pa
 def test_several_processes_share_the_stream(make_data: MakeData) -> None:
     from gmrd.data.loader import EpisodeSampler
 
-    dataset = make_data().episodes()
-    samplers = [EpisodeSampler(dataset, lambda: 4, rank=r, num_replicas=2) for r in range(2)]
+    dataset, left = make_data().episodes(), lambda: range(4, 12)
+    samplers = [EpisodeSampler(dataset, left, rank=r, num_replicas=2) for r in range(2)]
     taken = [list(sampler) for sampler in samplers]
     assert sorted(taken[0] + taken[1]) == list(range(4, 12))
     assert [len(sampler) for sampler in samplers] == [6, 6]

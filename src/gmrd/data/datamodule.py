@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -116,7 +117,7 @@ class EpisodeDataModule(LightningDataModule):
                 f"data.n_episodes={len(dataset)} is fewer than the {in_a_step} episodes of one "
                 f"step (data.batch_size={self.batch_size}, processes: {n_processes}): raise it"
             )
-        sampler = EpisodeSampler(dataset, self._n_consumed, rank=rank, num_replicas=n_processes)
+        sampler = EpisodeSampler(dataset, self._remaining, rank=rank, num_replicas=n_processes)
         return self._loader(dataset, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> EpisodeLoader | list[EpisodeLoader]:
@@ -136,11 +137,19 @@ class EpisodeDataModule(LightningDataModule):
         """The same cases as for testing."""
         return self.test_dataloader()
 
-    def _n_consumed(self) -> int:
-        if self.trainer is None:
-            return 0
-        per_step = self.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
-        return int(self.trainer.global_step) * per_step
+    def _remaining(self) -> range:
+        """The episodes of the trainer's epoch that no process has been trained on.
+
+        An epoch's last step takes fewer batches where ``accumulate_grad_batches`` does not divide
+        their number; the next epoch continues with the next episode.
+        """
+        trainer = self.trainer
+        if trainer is None:
+            return range(self.settings.n_episodes)
+        n_batches, per_step = int(trainer.num_training_batches), trainer.accumulate_grad_batches
+        epoch, step = divmod(trainer.global_step, math.ceil(n_batches / per_step))
+        begin, in_a_batch = epoch * n_batches, self.batch_size * trainer.world_size
+        return range((begin + step * per_step) * in_a_batch, (begin + n_batches) * in_a_batch)
 
     def _loader(self, dataset: EpisodeDataset, **kwargs: Any) -> EpisodeLoader:
         return EpisodeLoader(

@@ -24,7 +24,7 @@ class EpisodeSampler(DistributedSampler[Any]):
 
     Args:
         dataset: The episodes; its length is an epoch.
-        consumed: Returns how many episodes all processes together have been trained on.
+        remaining: Returns the episodes of the current epoch that no process was trained on yet.
         rank: This process.
         num_replicas: Number of processes.
     """
@@ -32,24 +32,21 @@ class EpisodeSampler(DistributedSampler[Any]):
     def __init__(
         self,
         dataset: EpisodeDataset,
-        consumed: Callable[[], int],
+        remaining: Callable[[], range],
         *,
         rank: int = 0,
         num_replicas: int = 1,
     ) -> None:
         super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False)
-        self.per_epoch = len(dataset) // num_replicas * num_replicas
-        self.consumed = consumed
+        self.remaining, self.per_process = remaining, len(dataset) // num_replicas
 
     def __len__(self) -> int:
         """Episodes that this process sees in a whole epoch."""
-        return self.per_epoch // self.num_replicas
+        return self.per_process
 
     def __iter__(self) -> Iterator[Any]:
         """Episode numbers from the first one not yet trained on to the end of its epoch."""
-        first = self.consumed()
-        end = (first // self.per_epoch + 1) * self.per_epoch
-        return iter(range(first + self.rank, end, self.num_replicas))
+        return iter(self.remaining()[self.rank :: self.num_replicas])
 
 
 class EpisodeLoader(DataLoader[Episode]):

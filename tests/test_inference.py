@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gmrd.errors import InputError
 from gmrd.inference import Chunk, choose_device, label_map, resize, resize_masks, segment
+from gmrd.values.kinds import is_device
 
 
 class Recorder:
@@ -93,12 +94,18 @@ def test_a_mask_of_one_pixel_survives_shrinking() -> None:
     assert shrunk[1].sum() == 0
 
 
-@pytest.mark.parametrize("name", ["quantum", "cuda:99"])
+@pytest.mark.parametrize("name", ["quantum", "cuda:99", "cuda:-1", "cuda:01", "cpu:300", ""])
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(
         InputError, match=rf"^device={name}: choose auto, cpu or cuda \(GPUs here: \d+\)$"
     ):
         choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["cpu", "cpu:0", "cuda:10", "mps", "xpu:1", "hpu", "xla:99"])
+def test_every_device_of_a_setting_is_one_of_torch(name: str) -> None:
+    assert is_device(name)
+    assert str(torch.device(name)) == name
 
 
 def test_auto_is_a_device_that_is_there() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gmrd.errors import InputError
 from gmrd.types import Chunk as Chunk
+from gmrd.values.kinds import is_device
 
 THRESHOLD = 0.5
 """A voxel above this foreground probability belongs to the class."""
@@ -58,10 +59,7 @@ def choose_device(name: str, key: str = "device") -> torch.device:
     n_gpus = torch.cuda.device_count()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
+    device = torch.device(name) if is_device(name) else None
     if device is None or (device.type == "cuda" and (device.index or 0) >= n_gpus):
         raise InputError(f"{key}={name}: choose auto, cpu or cuda (GPUs here: {n_gpus})")
     return device

@@ -129,6 +129,19 @@ def test_what_the_system_refuses_comes_with_a_remedy_where_it_is_known(
     assert bool(remedy) == (";" in said)
 
 
+def test_what_stands_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for name, what in {
+        "taken": "is not a folder: a folder is expected there",
+        "pipe": "is not a folder: a folder is expected there",
+        "": "exists already",
+    }.items():
+        with pytest.raises(FileExistsError) as found:
+            (tmp_path / name).mkdir()
+        assert sentence(found.value) == f"{tmp_path / name} {what}"
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

@@ -37,10 +37,10 @@ FILE = Annotated[
     str | int | float,
     Such("a file or folder", lambda name: not isinstance(name, bool) and name != ""),
 ]
-"""Not empty, as where a variable of the shell is not set: that would be the current folder."""
+"""Not empty: an unset variable of the shell would otherwise stand for the current folder."""
 
 PLACE = Annotated[str, Such("a file or folder", bool)]
-"""A file or folder whose name Hydra does not take for a number."""
+"""The same, for keys whose value must be text."""
 
 
 def fitted_keys(command: str, cfg: DictConfig) -> Kinds:
@@ -51,7 +51,9 @@ def fitted_keys(command: str, cfg: DictConfig) -> Kinds:
         MissingMandatoryValue: a required key is not set.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    found: Kinds = fitted("", plain, DECLARED[command]())
+    # Single values first: sections refer to them, and the message must name what was given.
+    ordered = dict(sorted(plain.items(), key=lambda item: isinstance(item[1], Mapping)))
+    found: Kinds = fitted("", ordered, DECLARED[command]())
     return found
 
 

@@ -132,8 +132,10 @@ def _of_merging(reason: str) -> str:
 def _of_system(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     where = " and ".join(names) or "operating system"
-    if isinstance(error, FileExistsError):
-        return f"{where[:300]} is a file: a folder is expected there"
+    if isinstance(error, FileExistsError) and names:
+        is_folder = os.path.isdir(names[-1])
+        what = "exists already" if is_folder else "is not a folder: a folder is expected there"
+        return f"{names[-1][:300]} {what}"
     said = f"{where[:300]}: {error.strerror or type(error).__name__}"
     # Others may have happened while reading, where the remedies are wrong.
     writing = error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)

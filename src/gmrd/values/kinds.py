@@ -79,13 +79,10 @@ Workers = Annotated[
     ),
 ]
 """joblib fails on tens of thousands."""
-Device = Annotated[
-    str,
-    Such(
-        "auto, cpu, cuda or another kind of torch's devices",
-        re.compile(r"auto|(cpu|cuda|mps|xpu|hpu|xla)(:\d+)?").fullmatch,
-    ),
-]
+is_device = re.compile(r"auto|(cpu|cuda|mps|xpu|hpu|xla)(:(0|[1-9]\d?))?").fullmatch
+"""Whether a name is ``auto`` or a torch device, on this machine or not."""
+
+Device = Annotated[str, Such("auto, cpu, cuda or another kind of torch's devices", is_device)]
 Range = Annotated[
     Sequence[float | int],
     Such("two numbers, the lower one first", lambda ends: len(ends) == 2 and ends[0] <= ends[1]),

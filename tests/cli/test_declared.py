@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 from omegaconf import DictConfig
 
 from gmrd.cli.declared import DECLARED, fitted_keys
+from gmrd.cli.keys import choices_of
+from gmrd.data.augmentation import Augmentation
+from gmrd.data.build import kinds
+from gmrd.data.prepare.settings import Preparation
 from gmrd.data.supervoxel_files import Supervoxels
 from gmrd.errors import InputError
 from helpers.commands import RunHere, composed
@@ -21,6 +26,19 @@ COMMANDS = sorted(p.stem for p in (SOURCE.parents[1] / "conf").glob("*.yaml"))
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_declares_exactly_the_keys_that_it_has(command: str) -> None:
     assert set(DECLARED[command]()) == set(composed(command))
+
+
+DATA_SETS = sorted(set(choices_of("data")) - {"episodes"})
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_a_data_set_declares_every_key_that_it_may_hold(name: str) -> None:
+    data = composed("train", f"data={name}").data
+    assert kinds().keys() <= data.keys()
+    for part, record in {
+        "preparation": Preparation, "supervoxels": Supervoxels, "augmentation": Augmentation,
+    }.items():  # fmt: skip
+        assert {field.name for field in fields(record)} <= data[part].keys(), part
 
 
 def read_keys(file: Path) -> set[str]:
@@ -162,6 +180,7 @@ WRONG = [
     ("export", "format=pt", "format=pt: expected one of checkpoint, torch, onnx"),
     ("demo", "n_cases=3", "n_cases=3: expected a whole number, 4 or more"),
     ("demo", "size=16", "size=16: expected a whole number, 32 or more"),
+    ("demo", "size=1e3", "write size=1000"),
     ("dashboard", "organs=liver", 'such as "organs=[liver]"'),
 ]
 WRONG += [(command, "+foo=1", "foo is not a setting: there are") for command in COMMANDS]
@@ -173,6 +192,16 @@ def test_a_wrong_value_is_refused(command: str, override: str, words: str) -> No
     with pytest.raises(InputError) as refused:
         fitted_keys(command, cfg)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "override"), [("demo", "size=1e9"), ("train", "fold=x"), ("train", "seed=-1")]
+)
+def test_the_key_that_was_given_is_named_not_one_that_refers_to_it(
+    command: str, override: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{override.partition('=')[0]}="):
+        fitted_keys(command, composed(command, *GIVEN[command], override))
 
 
 FIRST = {command: (override, words) for command, override, words in reversed(WRONG)}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,14 +159,69 @@ def test_changed_settings_are_noticed(prepared: Path, download: Path) -> None:
 def test_refusals(download: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Set source to the folder that holds MR/"):
         prepare(data_set(tmp_path), tmp_path)
-    with pytest.raises(InputError, match="no preparation section"):
+    with pytest.raises(InputError, match=r"has no preparation: set data\.preparation\.images"):
         prepare(data_set(tmp_path, "data.preparation=null"), download)
     (tmp_path / "MR/3/T2SPIR/DICOM_anon").mkdir(parents=True)
     for unlabelled in ("refuse", "skip"):
         with pytest.raises(InputError, match="no label for case 3"):
             prepare(
-                data_set(tmp_path / "out", f"++data.preparation.unlabelled={unlabelled}"), tmp_path
+                data_set(tmp_path / "out", f"data.preparation.unlabelled={unlabelled}"), tmp_path
             )
+
+
+STEPS = {
+    "mask_order": "files",
+    "unlabelled": "skip",
+    "check_geometry": False,
+    "series": {"Modality": "MR"},
+    "orientation": None,
+    "window": [0, 250],
+    "clip_percentile": None,
+    "border": 8,
+    "spacing": None,
+    "spacing_factor": [2, 2, 1],
+    "size": 32,
+}
+
+
+def test_every_step_is_chosen_on_the_command_line(
+    run_here: RunHere, download: Path, tmp_path: Path
+) -> None:
+    """Without a plus, though the data set's file does not name all of them."""
+    given = [f"data.preparation.{key}={_written(value)}" for key, value in STEPS.items()]
+    sources = f"source={download}", f"root={tmp_path}/root"
+    assert run_here("prepare", *sources, "n_jobs=1", "data.n_cases=1", *given) == 0
+    used = json.loads((tmp_path / "root/manifest.json").read_text())["preparation"]
+    assert {key: used[key] for key in STEPS} == STEPS
+    image, affine = read(tmp_path / "root/chaos_MR_T2_normalized/image_2.nii.gz")
+    assert image.shape[1:] == (32, 32)
+    np.testing.assert_allclose(np.abs(np.diag(affine)), [5.2, 5.2, 7.7, 1], atol=1e-3)
+    assert 0 <= image.min() < image.max() <= 255
+
+
+def _written(value: Any) -> str:
+    """A value as YAML on a command line."""
+    return json.dumps(value).replace('"', "")
+
+
+def test_check_geometry_of_the_data_set_is_that_of_its_preparation(tmp_path: Path) -> None:
+    assert _checked(data_set(tmp_path)) == (True, True)
+    assert _checked(data_set(tmp_path, "data.check_geometry=false")) == (False, False)
+    only = "data.preparation.check_geometry=false"
+    assert _checked(data_set(tmp_path, only)) == (True, False)
+
+
+def _checked(data: DatasetDescription) -> tuple[bool, bool]:
+    assert data.preparation is not None
+    return data.check_geometry, data.preparation.check_geometry
+
+
+def test_without_images_a_data_set_is_prepared_by_other_means(tmp_path: Path) -> None:
+    assert data_set(tmp_path, "data=phantom").preparation is None
+    with pytest.raises(InputError, match=r"preparation\.size=-3: expected a whole number from 1"):
+        data_set(tmp_path, "data=phantom", "data.preparation.size=-3")
+    with pytest.raises(InputError, match=r"did you mean data\.preparation\.spacing\?"):
+        data_set(tmp_path, "+data.preparation.spacings=null")
 
 
 def test_command_explains_itself(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +32,15 @@ def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
     from gmrd.data.prepare.runner import find_jobs, run_jobs, write_manifest
 
     if data.preparation is None:
-        raise InputError(f"{data.name} has no preparation section in its YAML file")
+        raise InputError(
+            f"the YAML file of {data.name} has no preparation: set data.preparation.images to the "
+            "path of a case in the download, with {case}"
+        )
     jobs = find_jobs(
         expanded(source),
         data.root,
         data.layout,
-        replace(data.preparation, check_geometry=data.check_geometry),
+        data.preparation,
         data.supervoxels,
         exclude=data.exclude,
         n_cases=data.n_cases,

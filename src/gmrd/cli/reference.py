@@ -87,9 +87,13 @@ def _group(group: str) -> str:
 
 
 def _explained(group: str, pages: dict[str, Page]) -> Iterator[tuple[str, Key]]:
-    """The commented keys, each once, by the names used on the command line."""
+    """The commented keys, each once, by the names used on the command line.
+
+    A file that others extend comes first: its values are the defaults.
+    """
     seen = set()
-    for choice, page in pages.items():
+    bases = {page.base for page in pages.values()}
+    for choice, page in sorted(pages.items(), key=lambda entry: entry[0] not in bases):
         prefix = _package(f"{group}/{choice}", group)
         for key in page.keys:
             name = prefix + key.name

@@ -14,10 +14,11 @@ from typing import Annotated, Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from gmrd.data.cases import Layout
+from gmrd.data.cases import CASE, Layout
 from gmrd.data.datamodule import EpisodeDataModule
 from gmrd.data.description import DatasetDescription
 from gmrd.data.episode_settings import EpisodeSettings
+from gmrd.data.prepare.settings import Preparation
 from gmrd.data.root import root_of
 from gmrd.data.split import ProtocolChoice, Split
 from gmrd.data.supervoxel_files import Supervoxels
@@ -60,6 +61,28 @@ class Section:
         return "the settings of a data set"
 
 
+class Prepared:
+    """In ``Annotated``: a ``preparation`` section, in which null stands for a default."""
+
+    def fitted(self, key: str, value: Any) -> Preparation | None:
+        """The section's record; None for data prepared by other means, which has no ``images``.
+
+        Raises:
+            InputError: a key is unknown, or a value is not of the declared type.
+        """
+        if not isinstance(value, Mapping):
+            made: Preparation | None = fitted(key, value, Preparation | None)
+            return made
+        known = {f.name for f in fields(Preparation)}
+        given = {n: v for n, v in value.items() if v is not None or n not in known}
+        record: Preparation = fitted(key, {"images": CASE} | given, Preparation)
+        return record if "images" in given else None
+
+    def describe(self, what: str) -> str:
+        """What is expected."""
+        return "the steps of gmrd-prepare"
+
+
 def kinds() -> dict[str, Any]:
     """What each key of a ``data`` section may hold; null stands for a default."""
     declared: dict[str, Any] = {"joined": Mapping[str, Annotated[Any, Section()]]}
@@ -67,6 +90,7 @@ def kinds() -> dict[str, Any]:
         declared |= get_type_hints(record, include_extras=True)
     del declared["layout"]
     declared |= {**FILES, **LOADER, **WRITTEN_OTHERWISE}
+    declared["preparation"] = Annotated[Any, Prepared()]
     return {n: kind if n in REQUIRED else kind | None for n, kind in declared.items()}
 
 

@@ -36,7 +36,7 @@ def read_series(folder: Path, wanted: Mapping[str, Any] | None = None) -> Scan:
     if len(series) > 1:
         raise InputError(
             f"{folder} holds {len(series)} DICOM series{asked}: {listed(series)}. Choose one, for "
-            "example with ++data.preparation.series.SeriesNumber=301"
+            'example with "data.preparation.series={SeriesNumber: 301}"'
         )
     return stack_series(series[0], str(folder))
 

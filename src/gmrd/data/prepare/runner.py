@@ -76,7 +76,7 @@ def _refuse_missing_labels(source: Path, settings: Preparation, case_ids: list[s
         expected = source / str(settings.labels).replace(CASE, case_ids[0])
         raise InputError(
             f"no label for case {', '.join(case_ids)}: expected {expected}. Add it, or leave cases "
-            "without a label out with ++data.preparation.unlabelled=skip"
+            "without a label out with data.preparation.unlabelled=skip"
         )
 
 

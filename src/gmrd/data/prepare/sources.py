@@ -140,7 +140,7 @@ def refuse_reversed(
         raise InputError(
             f"{path}: the masks seem to be in reverse slice order; the intensities of a class "
             f"deviate by {chosen:.0f} in this order and by {reverse:.0f} in reverse. Set "
-            "++data.preparation.mask_order=files or position, whichever is not in use"
+            "data.preparation.mask_order=files or position, whichever is not in use"
         )
 
 

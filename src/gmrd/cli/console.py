@@ -132,7 +132,7 @@ def _refuse_wrong_options() -> None:
 
 
 def _is_setting(argument: str) -> bool:
-    """Whether it is not ``-m``, which Python's parser wants before the settings."""
+    """Whether it is not ``-m``, which Python's parser only accepts before the settings."""
     return argument not in ("-m", "--multirun")
 
 

@@ -1,4 +1,4 @@
-"""Hydra's errors about a command line, in one sentence, with the closest valid name if there is."""
+"""Hydra's errors about a command line, in one sentence, with the closest valid name, if any."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gmrd.evaluation.jobs import key_of
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 
 ENTRIES = ("callbacks", "logger")
-"""Sections whose entries have names of the user's."""
+"""Sections whose entries are named by the user."""
 
 
 def explained(error: Exception, command: str, given: Sequence[str]) -> str | None:
@@ -47,13 +47,13 @@ def explained(error: Exception, command: str, given: Sequence[str]) -> str | Non
 
 
 def _from_hydra(error: Exception) -> bool:
-    """Whether Hydra's own code raised an error: it does for a group's choice that is no text."""
+    """Whether Hydra's own code raised an error, as it does if a group's choice is not text."""
     frames = list(walk_tb(error.__traceback__))
     return bool(frames) and frames[-1][0].f_globals["__name__"].startswith("hydra.")
 
 
 def _no_choices(command: str, given: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The groups among a command's arguments whose values are none of their choices."""
+    """Each group that is given something other than one of its choices, and what it is given."""
     groups = [key for key in _known(command) if files("gmrd.conf").joinpath(key).is_dir()]
     for argument in given:
         group, value = key_of(argument).partition("@")[0], argument.partition("=")[2]

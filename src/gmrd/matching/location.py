@@ -1,4 +1,4 @@
-"""Where each organ is to be expected: its annotated cells found again by template matching.
+"""Where to expect each organ: its annotated cells, found again by template matching.
 
 The alignment of two scans follows what fills most of them, in the abdomen the liver. Another organ
 may lie far from where this puts it: a left kidney lay 80 mm higher in one person than in another
@@ -63,7 +63,7 @@ def locate(query: TokenGrid, support: Annotated, alignment: Alignment) -> tuple[
 
 
 def _displacements(query: TokenGrid) -> Int[Tensor, "n 3"]:
-    """Those that are tried, in cells."""
+    """The displacements that are tried, in cells."""
     step = max(1, round(STEP_MM / query.thickness))
     across = int(REACH_MM[0] / query.thickness) // step
     plane = range(-int(REACH_MM[1] / query.cell), int(REACH_MM[1] / query.cell) + 1)
@@ -72,7 +72,7 @@ def _displacements(query: TokenGrid) -> Int[Tensor, "n 3"]:
 
 
 def _flat(cells: Int[Tensor, "n 3"], query: TokenGrid) -> Int[Tensor, " n"]:
-    """The cells' places in the flattened grid; one beyond its end for those outside."""
+    """The cells' indices in the flattened grid; for those outside, the one after its last cell."""
     slices, rows, columns = query.body.shape
     inside = ((cells >= 0) & (cells < torch.tensor([slices, rows, columns]))).all(dim=1)
     flat = (cells[:, 0] * rows + cells[:, 1]) * columns + cells[:, 2]

@@ -13,9 +13,9 @@ from torch import Tensor
 from gmrd.matching.kernel import resemblance, weighted_sums
 
 HELD = 2**26
-"""Pairs whose weights are held, in 0.3 GB. Of more, they are computed in every pass, in blocks."""
+"""Most pairs whose weights are kept (0.3 GB); of more, every pass recomputes them in blocks."""
 BLOCK = 2**24
-"""Pairs of such a block. All are written to one buffer: many of their own left memory in pieces."""
+"""Pairs in a block. All blocks are written to one buffer: separate ones fragmented the memory."""
 
 
 @dataclass(frozen=True)

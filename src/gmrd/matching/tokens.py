@@ -76,5 +76,5 @@ def as_tokens(levels: Sequence[Float32[Tensor, "z _ h w"]]) -> Float32[Tensor, "
 
 
 def _normalised(vectors: Float32[Tensor, "z h w c"]) -> Float32[Tensor, "z h w c"]:
-    """The vectors, made unit vectors in their place."""
+    """The vectors, scaled to unit length in place."""
     return vectors.div_(vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12))

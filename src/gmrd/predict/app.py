@@ -46,8 +46,8 @@ KEPT_SECONDS = 24 * 3600
 """How long uploads and results are kept while the server runs."""
 
 SESSIONS = 12
-"""Pages whose drafts are held in memory, each with its scan; Gradio's default is 10,000. More than
-are waiting and served."""
+"""Pages whose drafts are kept in memory, each with its scan: more than are served or queued at
+once. Gradio's default is 10,000."""
 
 Explain = Callable[[Exception], str]
 

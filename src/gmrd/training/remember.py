@@ -23,7 +23,7 @@ TRAINER = (
 """Trainer settings that affect the result."""
 
 TRAINING = ("WeightAveraging", "AccumulationScheduler", "Finetuning")
-"""Ends of the names of Lightning's callbacks that affect the result; all others only observe."""
+"""Name endings of Lightning's callbacks that affect the result; all others only observe."""
 
 OWN_ENTRY = frozenset({"fold", "setting", "group", "seed"})
 """Settings with their own entry in the record."""

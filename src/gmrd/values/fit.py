@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from gmrd.errors import InputError
 
 EXACT = 2**53
-"""Below it, a float that is a whole number is the one that was written."""
+"""Below it, floats represent whole numbers exactly."""
 
 LISTS = (list, Sequence, Iterable)
 MAPPINGS = (dict, Mapping)

@@ -22,7 +22,7 @@ MARGIN = 0.4
 """Inches above for the title, and below for the legend."""
 
 ENOUGH = 2**24
-"""Voxels whose percentiles stand for the whole scan's."""
+"""Size of a sample of voxels whose percentiles are taken for those of the scan."""
 
 Image = NDArray[np.floating]
 Labels = NDArray[np.integer]

@@ -169,7 +169,7 @@ def _odd_orientations(portraits: Sequence[Portrait]) -> Iterator[Finding]:
                 f"lies {portrait.orientation}, most cases {usual} (up to {angle:.0f}° between "
                 "their axes)",
                 "support and query would be mirrored or rotated against each other: bring all to "
-                f"one orientation with preparation.orientation={usual}",
+                f"one orientation with data.preparation.orientation={usual}",
             )
         elif angle > OBLIQUE:
             yield Finding(
@@ -191,7 +191,7 @@ def _odd_spacings(portraits: Sequence[Portrait]) -> Iterator[Finding]:
                 "",
                 f"voxels are {sizes[small]:.2f} mm along {name} in case {small} and "
                 f"{sizes[large]:.2f} mm in case {large}",
-                "organs differ in size by as much: resample with preparation.spacing",
+                "organs differ in size by as much: resample with data.preparation.spacing",
             )
 
 

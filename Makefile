@@ -25,7 +25,7 @@ demo: install ## Train and score on a phantom data set from scratch, on a CPU (a
 	$(BIN)/gmrd-demo out=$(DEMO)
 
 test: install check ## Lint, types and the whole test suite, with coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --cov
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --cov
 
 check: install ## Lint, format and types only
 	$(BIN)/ruff check .

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from gmrd.module import GMRDModule
 from gmrd.nn import GMRD, build_network
 from helpers.commands import TINY, Command, RunHere, Train, environment
 from helpers.scans import affine, ball, write
+from helpers.warm import Warm
 
 # As in the commands that tests start: trainings are compared with theirs bit for bit.
 torch.set_num_threads(1)
@@ -28,6 +28,17 @@ settings.register_profile(
     "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("suite")
+
+
+LONGEST = (
+    "test_documented_commands.py", "test_ddp.py", "test_train.py", "test_notebooks.py",
+    "test_sweep.py", "test_demo.py", "test_predict.py",
+)  # fmt: skip
+"""The longest modules: run first, so that none is left to one worker at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(autouse=True)
@@ -180,19 +191,21 @@ def train(tiny: tuple[str, ...]) -> Train:
     return run
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Starts commands with the libraries already loaded."""
+    started = Warm()
+    yield started
+    started.end()
+
+
 @pytest.fixture
-def command(tiny: tuple[str, ...], tmp_path: Path) -> Command:
+def command(tiny: tuple[str, ...], tmp_path: Path, warm: Warm) -> Command:
     """Runs ``python -m module *overrides`` in an empty folder, with extra modules on the path."""
 
     def run(module: str, *overrides: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", module, *tiny, *overrides],
-            cwd=tmp_path,
-            env=environment(**{"PYTHONPATH": str(tmp_path), **variables}),
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
+        env = environment(**{"PYTHONPATH": str(tmp_path), **variables})
+        return warm.run(module, *tiny, *overrides, cwd=tmp_path, env=env)
 
     return run
 

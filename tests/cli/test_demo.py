@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from helpers.commands import RunHere, environment
 from helpers.files import csv_rows
 
 COMMANDS = Path(sys.executable).parent
@@ -19,7 +20,11 @@ QUICK = ["size=48", "n_cases=6", "trainer.max_steps=4", "trainer.accelerator=cpu
 
 def run(command: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [COMMANDS / command, *map(str, arguments)], cwd=cwd, capture_output=True, text=True
+        [COMMANDS / command, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
     )
 
 
@@ -72,18 +77,17 @@ def test_scores_are_written_for_people_and_programs(demo: tuple[Path, str]) -> N
 
 
 def test_a_checkpoint_is_evaluated_from_any_folder_and_scores_the_same(
-    demo: tuple[Path, str], tmp_path: Path
+    demo: tuple[Path, str], run_here: RunHere, tmp_path: Path
 ) -> None:
     out, _ = demo
-    done = run(
-        "gmrd-evaluate",
+    status = run_here(
+        "evaluate",
         f"ckpt_path={out / 'training' / 'checkpoints' / 'last.ckpt'}",
         "data=phantom",
         f"data.root={out / 'data'}",
         "hydra.run.dir=again",
-        cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
+    assert status == 0
 
     def scores(folder: Path) -> dict[str, dict[str, float]]:
         methods = json.loads((folder / "summary.json").read_text())["methods"]

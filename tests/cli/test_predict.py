@@ -7,8 +7,6 @@ import multiprocessing
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,31 +20,24 @@ from gmrd.io.scan import Scan
 from gmrd.predict.outputs import write_summary
 from gmrd.predict.result import Segmentation
 from gmrd.predict.settings import Settings
-from helpers.commands import RunHere
+from helpers.commands import RunHere, environment
 from helpers.loop import Threshold
 from helpers.scans import affine, ball, write
+from helpers.warm import Warm
 
 ROOT = Path(__file__).parents[2]
-
-PROGRAM = [sys.executable, "-c", "from gmrd.cli.predict import main; main()"]
 
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_phantom(tmp_path_factory.mktemp("phantom"), n_cases=2, seed=5)
-
-
-def predict(*settings: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    return subprocess.run(
-        [*PROGRAM, *settings], capture_output=True, text=True, env=environment, timeout=300
-    )
+    return make_phantom(tmp_path_factory.mktemp("phantom"), n_cases=2, seed=5, n_slices=12)
 
 
 @pytest.fixture(scope="module")
-def out(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(scans: Path, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out") / "found"
-    result = predict(
+    result = warm.run(
+        "gmrd.cli.predict",
         f"support.image={scans / 'image_1.nii.gz'}",
         f"support.label={scans / 'label_1.nii.gz'}",
         f"query={scans / 'image_2.nii.gz'}",
@@ -54,6 +45,8 @@ def out(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "names={1: liver, 4: spleen}",
         "save_probabilities=true",
         "options.device=cpu",
+        cwd=folder.parent,
+        env=environment(COLUMNS="200"),
     )
     assert result.returncode == 0, result.stderr
     assert "est. Dice" in result.stdout
@@ -116,18 +109,25 @@ def test_the_page_holds_everything_it_shows(out: Path) -> None:
     assert "default-src 'none'" in text
 
 
-def test_refusals_are_a_sentence(scans: Path, tmp_path: Path) -> None:
+def test_refusals_are_a_sentence(
+    support: tuple[Path, Path],
+    tmp_path: Path,
+    run_here: RunHere,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = write(tmp_path / "scan.nii.gz", ball(2)[0], affine())
     torn = tmp_path / "torn.nii.gz"
-    torn.write_bytes((scans / "image_2.nii.gz").read_bytes()[:1000])
-    result = predict(
-        f"support.image={scans / 'image_1.nii.gz'}",
-        f"support.label={scans / 'label_1.nii.gz'}",
+    torn.write_bytes(whole.read_bytes()[:1000])
+    settings = (
+        f"support.image={support[0]}",
+        f"support.label={support[1]}",
         f"query={torn}",
         f"out={tmp_path / 'out'}",
     )
-    assert result.returncode == 2
-    assert "torn.nii.gz" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert run_here("predict", *settings) == 2
+    said = capsys.readouterr().err
+    assert "torn.nii.gz" in said.replace("\n", "")
+    assert "Traceback" not in said
 
 
 def test_a_folder_with_a_torn_scan_gives_the_others_and_status_1(

@@ -29,3 +29,7 @@ def main(cfg: DictConfig) -> None:
         max_megabytes=float(cfg.max_megabytes),
         explain=lambda error: sentence(error) or defect(error),
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -25,3 +25,7 @@ def main(cfg: DictConfig) -> None:
         f"{store.most_bytes / 1e6:.0f} MB",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -28,3 +28,7 @@ def main(cfg: DictConfig) -> None:
     else:
         convert_to_public(source, out)
         console.print(f"{out}: weights in the public code's format")
+
+
+if __name__ == "__main__":
+    main()

@@ -69,3 +69,7 @@ def _show_matching(folder: Path, classes: Mapping[int, str], out: Path) -> None:
         console.print(f"{name:<14} Dice {100 * dice:5.1f} %  ({estimate})")
     write_outputs(found, out)
     console.print(f"Took {found.seconds:.0f} s; label map, picture and page in {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -34,3 +34,7 @@ def main(cfg: DictConfig) -> float:
     settings = EvaluationSettings.from_config(cfg)
     steps = steps_of(checkpoint)
     return score_fold(module, split, settings, output_dir, steps=steps)["test/dice"]
+
+
+if __name__ == "__main__":
+    main()

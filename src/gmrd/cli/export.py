@@ -23,3 +23,7 @@ def main(cfg: DictConfig) -> None:
     refuse_same_file(source, path)
     report = writers[cfg.format](source, path)
     console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB. {report}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

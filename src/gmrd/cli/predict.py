@@ -180,3 +180,7 @@ def listed(value: str | ListConfig | None) -> list[str]:
     if value is None:
         return []
     return [str(v) for v in value] if isinstance(value, ListConfig) else [str(value)]
+
+
+if __name__ == "__main__":
+    main()

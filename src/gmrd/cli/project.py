@@ -95,3 +95,7 @@ def show(project: Project, state: State) -> None:
     if state.drafts:
         say(advice(state.drafts))
     say("Drafts to correct, index.html, summary.json:", project.drafts.resolve())
+
+
+if __name__ == "__main__":
+    main()

@@ -187,3 +187,7 @@ def refuse_no_volumes(cfg: DictConfig) -> None:
 def main(cfg: DictConfig) -> None:
     """Console entry point."""
     make_all(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -94,7 +94,14 @@ def make_phantom_volume(seed: int, *, size: int = 128, n_slices: int = 24) -> Ph
     return PhantomVolume(_acquire(rng, image).astype(np.float32), label)
 
 
-def make_phantom(root: str | Path, *, n_cases: int = 8, seed: int = 0, size: int = 128) -> Path:
+def make_phantom(
+    root: str | Path,
+    *,
+    n_cases: int = 8,
+    seed: int = 0,
+    size: int = 128,
+    n_slices: int | None = None,
+) -> Path:
     """Write a phantom data set in the field's layout and return its image folder.
 
     Args:
@@ -103,6 +110,7 @@ def make_phantom(root: str | Path, *, n_cases: int = 8, seed: int = 0, size: int
         n_cases: how many cases.
         seed: case i is drawn from (seed, i), so a longer data set begins with the shorter one.
         size: rows and columns of a slice.
+        n_slices: slices of each case, which hold the same body; 22 to 27 by default.
     """
     folder = Path(root) / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +119,8 @@ def make_phantom(root: str | Path, *, n_cases: int = 8, seed: int = 0, size: int
     affine[:2, 3] = 0.5 * FIELD_OF_VIEW
     for case in track(range(1, n_cases + 1), "Phantom volumes", transient=True):
         case_seed = int(np.random.SeedSequence([seed, case]).generate_state(1)[0])
-        volume = make_phantom_volume(case_seed, size=size, n_slices=22 + case_seed % 6)
+        depth = 22 + case_seed % 6 if n_slices is None else n_slices
+        volume = make_phantom_volume(case_seed, size=size, n_slices=depth)
         write_nifti(folder / f"image_{case}.nii.gz", volume.image, affine)
         write_nifti(folder / f"label_{case}.nii.gz", volume.label, affine)
     return folder

@@ -109,6 +109,13 @@ def test_epochs_differ_and_validation_does_not(make_data: MakeData, tmp_path: Pa
     assert module.validated[:4] == module.validated[4:8]
 
 
+def test_without_a_fit_an_epoch_is_whole(make_data: MakeData) -> None:
+    data = make_data()
+    assert list(data.train_dataloader().sampler) == list(range(12))
+    data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert list(data.train_dataloader().sampler) == list(range(12))
+
+
 def test_several_processes_share_the_stream(make_data: MakeData) -> None:
     from gmrd.data.loader import EpisodeSampler
 

@@ -144,7 +144,7 @@ class EpisodeDataModule(LightningDataModule):
         their number; the next epoch continues with the next episode.
         """
         trainer = self.trainer
-        if trainer is None:
+        if trainer is None or math.isinf(trainer.num_training_batches):  # nothing is fitted
             return range(self.settings.n_episodes)
         n_batches, per_step = int(trainer.num_training_batches), trainer.accumulate_grad_batches
         epoch, step = divmod(trainer.global_step, math.ceil(n_batches / per_step))

@@ -181,11 +181,41 @@ def test_the_option_of_a_multirun_may_stand_between_settings(
             "unrecognized arguments: -x: settings are written key=value, after all options",
         ),
         ("--cfg=x", "argument --cfg/-c: invalid choice: 'x'"),
-        ("--resolve", "Hydra does not understand the arguments: The --resolve flag"),
+        ("--resolve", "--resolve needs --cfg beside it"),
+        ("--config-name=nope", "--config-name=nope: no file of that name"),
+        ("--config-path=nope", "--config-path: there is no such folder"),
+        ("--config-dir=nope", "--config-dir: "),
+        ("--shell-completion", "--shell-completion needs install=bash"),
         ("++options=1", "options=1 does not exist. Choose one of default"),
+        ("++options=default", "options takes one of its choices: write options=default without"),
         ("options=[default,b]", "options=b does not exist. Choose one of default"),
+        ("options=/etc/passwd", "options=/etc/passwd does not exist. Choose one of default"),
+        ("options=${x}", "${x} cannot be resolved where a section's choice is named"),
+        ("~options=1", "options=1 does not exist"),
+        ("~options=other", "~options=other: that was not chosen, so it cannot be left out"),
+        ("~port=1", "port is 7860, not 1: write ~port to leave it out whatever its value"),
+        ("~nope", "there is no nope to leave out"),
+        ("~", "~ has no name behind it"),
+        ("+port=1", "port exists already: write port=... without a +"),
+        ("port=range(3)", "port=range(3) stands for several values: add -m"),
+        ("++port@x=1", "++port@x=1: port is not a section with choices"),
+        ("allow.x=1", "allow.x=1 cannot be understood: write key=value"),
+        ("+allow.0=a", "+allow.0=a: the setting is a list"),
         ("=5", "=5 has no name before its =: write key=value"),
-        ("hydra=1", "Hydra does not understand the arguments: Config group override must be"),
+        ("+@a=b", "+@a=b cannot be understood"),
+        ("_recursive_=x", "_recursive_ is not a setting"),
+        ("+_recursive_=x", "_recursive_ is not a setting"),
+        ("hydra=1", "a section takes the name of one of its choices, not a number or null"),
+        ("hydra/job_logging=x", "hydra/job_logging=x does not exist"),
+        ("hydra.mode=X", "hydra.mode=X: not possible for this setting, which is Hydra's own"),
+        ("hydra.run.dir=null", "hydra.run.dir=null: not possible for this setting"),
+        ("~hydra.run", "~hydra.run: not possible for this setting"),
+        ("hydra.verbose=[1]", "hydra.verbose=[1] cannot be understood"),
+        ("hydra.searchpath=x", "hydra.searchpath=x: expected a list"),
+        (
+            "+hydra.callbacks.a._target_=nope.X",
+            "hydra.callbacks.a._target_=nope.X: there is no such class",
+        ),
     ],
 )
 def test_what_hydra_itself_refuses(
@@ -204,6 +234,33 @@ def test_what_hydra_itself_refuses(
 )
 def test_what_cannot_be_merged(refusal: Refusal, override: str, words: str) -> None:
     assert_says(refusal("data=phantom", "data.root=nowhere", override), words)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("~data", "data.root cannot be set, because ~data leaves out what it belongs to"),
+        ("~model.network", "model lacks 'network'"),
+        ("++model=gmrd", "write model=gmrd without a +"),
+        ("experiment=published/", "experiment/published= does not exist"),
+    ],
+)
+def test_sections_of_a_training(refusal: Refusal, root: Path, override: str, words: str) -> None:
+    message = refusal("data=phantom", f"data.root={root}", f"hydra.run.dir={root}/run", override)
+    assert_says(message, words)
+
+
+def test_an_error_while_explaining_shows_no_traceback(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr("gmrd.cli.misspelt.explained", fail)
+    assert run_here("app", "nope=1") == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "a mistake of ours" in said
 
 
 def test_several_models_are_no_model(run_here: RunHere, capsys: pytest.CaptureFixture[str]) -> None:

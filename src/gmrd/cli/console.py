@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import version
@@ -35,9 +36,14 @@ from gmrd.processes import ending_with_reader, is_unread
 
 CONFIG_PATH = "pkg://gmrd.conf"
 
+HYDRA_HELP = "--hydra-help"
+
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
 NEED_DATA = ("train", "crossval", "evaluate", "inspect")
+
+LACKING = re.compile(r"missing (?:a|\d+) required .*arguments?: (.*)")
+"""Python's words for a call without an argument that has no default."""
 
 errors = Console(stderr=True)
 
@@ -89,13 +95,14 @@ def command(
                 print(help_text(config_name))
                 return None
             sys.argv[1:] = with_quoted_paths(sorted(given, key=_is_setting))
+            if HYDRA_HELP in given:  # it is shown for a configuration of Hydra's alone
+                sys.argv[1:] = [HYDRA_HELP]
             try:
                 _refuse_wrong_options()
                 with _raising():
                     return sent()
             except Exception as error:
-                slip = misspelt.explained(error, config_name, given)
-                _end(error if slip is None else InputError(slip))
+                _end(_explained(error, config_name, given))
             except KeyboardInterrupt:  # before the task
                 os._exit(130)
 
@@ -115,6 +122,15 @@ def _raising() -> Iterator[None]:
         os.environ.pop(FULL_ERROR, None)
         if before is not None:
             os.environ[FULL_ERROR] = before
+
+
+def _explained(error: Exception, config_name: str, given: Sequence[str]) -> Exception:
+    """An error before the task, with a better sentence where there is one."""
+    try:
+        slip = misspelt.explained(error, config_name, given)
+    except Exception as ours:  # whatever happens, no traceback is shown
+        return ours
+    return error if slip is None else InputError(slip)
 
 
 def _refuse_wrong_options() -> None:
@@ -171,6 +187,8 @@ def construct(key: str, settings: DictConfig, **arguments: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, InputError) or cause is None:
             raise
+        if lacking := LACKING.search(str(cause)):
+            raise InputError(f"{key} lacks {lacking[1]}") from error
         said = sentence(cause) or cause
         raise InputError(f"the settings of {key} do not work: {said}") from error
 

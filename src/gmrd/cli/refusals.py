@@ -18,31 +18,14 @@ from hydra.errors import (
     InstantiationException,
     OverrideParseException,
 )
-from omegaconf.errors import (
-    GrammarParseError,
-    InterpolationResolutionError,
-    MissingMandatoryValue,
-    OmegaConfBaseException,
-)
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from gmrd.cli.composition import REFERENCES, of_anything, of_reference, of_refusal
 from gmrd.errors import InputError
 from gmrd.io.atomic import REMEDIES
 from gmrd.io.cache_dir import default_cache_dir
 
-MERGED = re.compile(r"Error merging override (.*)", re.DOTALL)
-AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^=]+)=(.*?)'$", re.DOTALL | re.MULTILINE)
 MISSING = re.compile(r"Missing mandatory value: (\S+)")
-
-REFERENCES = (InterpolationResolutionError, GrammarParseError)
-"""OmegaConf's errors about ``${...}`` in a value."""
-
-BROKEN_REFERENCES = {
-    r"Interpolation key '(.+?)' not found": "{} is not a setting",
-    r"Environment variable '(.+?)' not found": "the environment variable {} is not set",
-    r"Unsupported interpolation type (\S+)": "there is no function {}",
-    r"Recursive interpolation": "it leads back to itself",
-}
-"""Patterns of OmegaConf's words, and ours."""
 
 OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "not enough memory")
 """torch raises its own class on a GPU, and a RuntimeError with these words on a CPU."""
@@ -54,7 +37,7 @@ KEPT = 20
 def sentence(error: BaseException) -> str | None:
     """The sentence for an error of input, settings or machine; None for a defect of gmrd."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
-        return sentence(error.__cause__)
+        return sentence(error.__cause__) or of_refusal(error)
     if isinstance(error, InputError):
         return str(error)
     if (missing := _missing(error)) is not None:
@@ -65,12 +48,11 @@ def sentence(error: BaseException) -> str | None:
             "=()[]{}:, with quotes that the shell keeps, as in 'query=\"a(1).nii\"'"
         )
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, REFERENCES):
-        return sentence(error.__cause__)
+        return of_reference(error.__cause__)
     if isinstance(error, REFERENCES):
-        key, reason = error.full_key or "a setting", _of_reference(str(error))
-        return f"{key}: the reference ${{...}} in its value cannot be resolved: {reason}"
+        return of_reference(error)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return _of_configuration(error)
+        return of_refusal(error) or of_anything(error)
     if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)
     if isinstance(error, MemoryError) or any(words in repr(error) for words in OUT_OF_MEMORY):
@@ -97,36 +79,6 @@ def _missing(error: BaseException) -> str | None:
     if isinstance(error, MissingMandatoryValue):
         return error.full_key or str(error).rsplit(" ", 1)[-1]
     return None
-
-
-def _of_configuration(error: BaseException) -> str:
-    if found := MERGED.fullmatch(str(error)):
-        return f"{found[1]}: {_of_merging(str(error.__cause__))}"
-    if found := AMBIGUOUS.match(str(error)):
-        key, value = found.groups()
-        return (
-            f"{key}={value} holds a comma: write {key}=[{value}] for a list, "
-            f"\"{key}='{value}'\" for a text, or add -m to run one job per value"
-        )
-    said = [line.strip() for line in str(error).splitlines() if "full_key" not in line]
-    if isinstance(error, ConfigCompositionException) and error.__cause__ is not None:
-        said.insert(1, str(error.__cause__).splitlines()[0])
-    lines = [line for line in said if line and "object_type" not in line and "hydra.cc" not in line]
-    return ". ".join(line.rstrip(".") for line in lines)
-
-
-def _of_reference(said: str) -> str:
-    """What is wrong with ``${...}``, from OmegaConf's words."""
-    for pattern, words in BROKEN_REFERENCES.items():
-        if found := re.search(pattern, said):
-            return words.format(*found.groups())
-    return "write ${key} for another setting, or ${oc.env:VARIABLE}"
-
-
-def _of_merging(reason: str) -> str:
-    if reason.startswith("Cannot merge"):
-        return "a list cannot replace a mapping, nor a mapping a list"
-    return reason.splitlines()[0]
 
 
 def _of_system(error: OSError) -> str:

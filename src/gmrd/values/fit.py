@@ -139,7 +139,7 @@ def _table(key: str, value: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping with known names only; those that may be null can be omitted."""
     _need(isinstance(value, Mapping))
     for name in value:
-        if name not in kinds and not str(name).startswith("_"):
+        if name not in kinds and not (key and str(name).startswith("_")):
             prefix = f"{key}." if key else ""
             raise InputError(
                 f"{prefix}{name} is not a setting: {nearest(str(name), kinds, prefix)}"

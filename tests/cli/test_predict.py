@@ -156,6 +156,24 @@ def test_a_folder_with_a_torn_scan_gives_the_others_and_status_1(
     assert "already done" in capsys.readouterr().out
 
 
+def test_names_are_printed_as_they_are_written(
+    support: tuple[Path, Path],
+    tmp_path: Path,
+    run_here: RunHere,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What Rich would take for markup, in an organ and in a file."""
+    Threshold().replace_matching(monkeypatch)
+    monkeypatch.setattr(Threshold, "organ", "[/b]all")
+    query = write(tmp_path / "[red]a.nii.gz", ball(2)[0], affine())
+    given = (f"support.image={support[0]}", f"support.label={support[1]}", f"query={query}")
+    assert run_here("predict", *given, "out=out", "names={1: '[/b]all'}") == 0
+    said = capsys.readouterr().out
+    assert "[/b]all" in said
+    assert "[red]a" in said
+
+
 def batch(folder: Path, n: int, support: tuple[Path, Path]) -> list[str]:
     """Arguments that segment ``scan_1`` to ``scan_n``, which are written to ``folder/scans``."""
     (folder / "scans").mkdir()

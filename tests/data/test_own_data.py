@@ -46,3 +46,8 @@ def test_worked_example(tmp_path: Path) -> None:
     write_nifti(data.cases[1].image, image + 1, affine)
     changed = [f.what for f in inspect(data, None)[1] if "since it was prepared" in f.what]
     assert changed == ["images/b.nii.gz was changed since it was prepared"]
+    for file in (data.cases[1].image, data.cases[1].label):
+        array, affine = read(file)
+        write_nifti(file, array, affine @ np.diag([-1.0, 1.0, 1.0, 1.0]))
+    odd = [f.case_id for f in inspect(data, None)[1] if "between their axes" in f.what]
+    assert odd == ["b"], "volumes that preparation wrote are compared, too"

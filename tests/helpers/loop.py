@@ -19,6 +19,8 @@ from helpers.scans import affine, ball, write
 class Threshold:
     """Segments bright voxels; remembers what it was given."""
 
+    organ = "ball"
+
     def __init__(self, seconds: float = 0.0) -> None:
         self.seen: list[str] = []
         self.supports: list[tuple[str, str]] = []
@@ -37,8 +39,8 @@ class Threshold:
         labels = (scan.image > 170).astype(np.uint8)
         quality = float(scan.name[-1]) / 10 if scan.name[-1].isdigit() else 0.5
         return Segmentation(
-            scan, labels, {1: labels.astype(np.float32)}, {1: "ball"}, {"ball": 1.0}, (),
-            {"ball": quality}, (quality,) * max(1, len(self.supports)), 0.1,
+            scan, labels, {1: labels.astype(np.float32)}, {1: self.organ}, {self.organ: 1.0}, (),
+            {self.organ: quality}, (quality,) * max(1, len(self.supports)), 0.1,
         )  # fmt: skip
 
 

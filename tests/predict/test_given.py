@@ -57,6 +57,15 @@ def test_what_is_no_scan_is_refused(given: object, words: str) -> None:
         as_scan(given)
 
 
+@pytest.mark.parametrize("value", [0.5, -1.0, np.nan, np.inf, 1e12])
+def test_an_array_of_what_are_no_labels_is_refused(value: float) -> None:
+    scan = as_scan((ball(1)[0], affine()))
+    label = ball(1)[1].astype(np.float64)
+    label[3, 4, 5] = value
+    with pytest.raises(InputError, match=r"the label map of scan holds .*whole numbers"):
+        as_label(label, scan)
+
+
 def test_segment_takes_arrays_and_images(support: tuple[Path, Path]) -> None:
     query = ball(2)[0]
     images = (nib.load(support[0]), nib.load(support[1]))

@@ -29,7 +29,10 @@ except ImportError:
     atheris = None
 
 PLACE = Path("build/fuzz")
-NAMES = ("nifti", "nifti_in_gzip", "gzip", "nrrd", "mha", "zip", "dicom", "checkpoint")
+NAMES = (
+    *("nifti", "nifti_in_gzip", "gzip", "nrrd", "mha", "zip", "dicom", "checkpoint"),
+    *("mask", "weights", "scores", "run", "batch", "project"),
+)
 SECONDS_EACH = 20
 MEGABYTES_MORE = 1000
 

@@ -13,6 +13,7 @@ import pytest
 from gmrd.cli.inspect import inspect
 from gmrd.data.build import read_description
 from gmrd.data.description import DatasetDescription
+from gmrd.data.inspection.dataset import _changed_files
 from gmrd.data.phantom import make_phantom
 from gmrd.data.supervoxel_files import make_supervoxels
 from gmrd.errors import InputError
@@ -129,6 +130,13 @@ def test_twins_other_extensions_and_a_damaged_manifest(root: Path) -> None:
                for s, c, t in findings)  # fmt: skip
     assert any(s == "warning" and "manifest.json cannot be read" in t for s, _, t in findings)
     assert "8" not in {case for _, case, _ in findings}
+
+
+@pytest.mark.parametrize("content", ["[]", '{"cases": 3}', '{"cases": [{"case_id": "1"}]}'])
+def test_a_manifest_of_another_kind(root: Path, content: str) -> None:
+    (root / "manifest.json").write_text(content)
+    (finding,) = _changed_files(root, data_set(root).layout)
+    assert "manifest.json cannot be read" in finding.what
 
 
 def test_files_without_a_volume(root: Path) -> None:

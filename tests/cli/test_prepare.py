@@ -84,6 +84,8 @@ def test_second_run_does_nothing_and_an_interrupted_one_goes_on(
     assert before == {p: p.stat().st_mtime_ns for p in prepared.rglob("*.nii.gz")}
     (prepared / "prepared" / "10.json").unlink()
     assert prepare(data_set(prepared), download) == 1
+    (prepared / "prepared" / "10.json").write_text('{"facts": ')
+    assert prepare(data_set(prepared), download) == 1
     assert prepare(data_set(prepared), download) == 0
     after = {p: p.stat().st_mtime_ns for p in prepared.rglob("*.nii.gz")}
     assert {p.name for p in after if after[p] != before[p]} == {

@@ -195,6 +195,23 @@ def test_no_run(tmp_path: Path) -> None:
         find_runs(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("summary.json", b"{"),
+        ("summary.json", b"[]"),
+        ("summary.json", b'{"about": {"seed": "x", "fold": 1}}'),
+        ("summary.json", b'{"about": 3}'),
+        ("scores.csv", b"method,organ\nGMRD,liver\n"),
+        ("scores.csv", b"\xff\xfe"),
+    ],
+)
+def test_damaged_scores_are_named(runs: Path, name: str, content: bytes) -> None:
+    min(runs.rglob(name)).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}.*score the run again"):
+        find_runs(runs)
+
+
 def test_files(runs: Path, tmp_path: Path) -> None:
     result = cross_validate(find_runs(runs))
     write_tables(result, tmp_path)

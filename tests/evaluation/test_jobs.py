@@ -56,6 +56,14 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
         run_jobs([Script(tmp_path, ("fold=1",), FINISH)], console=QUIET)
 
 
+@pytest.mark.parametrize("record", ["{", "3", "null"])
+def test_a_damaged_record_of_settings_is_refused(tmp_path: Path, record: str) -> None:
+    run_jobs([script(tmp_path, FINISH)], console=QUIET)
+    (tmp_path / "overrides.json").write_text(record)
+    with pytest.raises(InputError, match="choose another folder with out="):
+        run_jobs([script(tmp_path, FINISH)], console=QUIET)
+
+
 def test_the_order_of_settings_is_no_difference(tmp_path: Path) -> None:
     run_jobs([Script(tmp_path, ("fold=0", "seed=1"), FINISH)], console=QUIET)
     assert run_jobs([Script(tmp_path, ("seed=1", "fold=0"), FINISH)], console=QUIET) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,10 +14,19 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+from PIL import Image
 
 from gmrd.checkpoint.file import read_checkpoint
+from gmrd.data.prepare.sources import load_mask
 from gmrd.errors import InputError
+from gmrd.evaluation.crossvalidation import find_runs
+from gmrd.evaluation.metrics import CaseScore
+from gmrd.evaluation.scores import ScoredCase, read_scores, write_scores
 from gmrd.io.readers import read_scan
+from gmrd.nn.research_format import read_public
+from gmrd.predict.batch import read_records
+from gmrd.predict.outputs import write_summary
+from gmrd.predict.project_file import ProjectFile
 from helpers.odd_files import mha, nrrd, zipped
 from helpers.scans import affine
 from helpers.series import write_series
@@ -115,6 +125,66 @@ def _archive(method: int) -> bytes:
         return zipped({"in/a.nii": next(_nifti())}, method)(Path(folder)).read_bytes()
 
 
+def _named(name: str, read: Callable[[Path], object]) -> Callable[[bytes], None]:
+    """A reader of a file of that name in a folder of its own."""
+
+    def with_file(data: bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, name).write_bytes(data)
+            read(Path(folder, name))
+
+    return with_file
+
+
+def _mask(path: Path) -> None:
+    mask = load_mask(path)
+    assert mask.ndim == 2
+    assert 0 <= mask.min(initial=0) <= mask.max(initial=0) <= 65535
+
+
+def _run(path: Path) -> None:
+    """A finished training: its scores are given, its summary is the target."""
+    case = ScoredCase("GMRD", "liver", "1", ("2",), CaseScore(0.9, 0.8, 0.9, 0.9, 1.0, 2.0))
+    write_scores([case], path.parent / "scores", {})
+    shutil.copy(path.parent / "scores" / "scores.csv", path.parent)
+    shutil.rmtree(path.parent / "scores")
+    find_runs(path.parent)
+
+
+def _records() -> dict[str, Target]:
+    """Of what gmrd and others wrote beside the scans: masks, public weights, summaries."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind, mode in (("grey", "L"), ("bit", "1"), ("colour", "RGB")):
+            Image.fromarray(np.eye(5, dtype=np.uint8) * 63).convert(mode).save(
+                folder / f"{kind}.png"
+            )
+        torch.save({f"module.{name}": value for name, value in WEIGHTS.items()}, folder / "a.pth")
+        case = ScoredCase("GMRD", "liver", "1", ("2",), CaseScore(0.9, 0.8, 0.9, 0.9, 1.0, 2.0))
+        write_scores([case, case], folder, {"seed": 0, "fold": 1, "data": "a"})
+        scan = {"source": "/a.nii", "name": "a", "files": {"labels": "a_seg.nii"}, "key": "1"}
+        write_summary(folder / "batch.json", {}, [scan])
+        ProjectFile(
+            folder, (folder / "a",), ((folder / "b", folder / "c"),), {"page": False}
+        ).write()
+        read = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {
+        "mask": Target(
+            tuple(read[f"{kind}.png"] for kind in ("grey", "bit", "colour")), _named("a.png", _mask)
+        ),
+        "weights": Target((read["a.pth"],), _named("a.pth", read_public)),
+        "scores": Target((read["scores.csv"],), _named("scores.csv", read_scores)),
+        "run": Target((read["summary.json"],), _named("summary.json", _run)),
+        "batch": Target(
+            (read["batch.json"],), _named("summary.json", lambda path: read_records(path.parent))
+        ),
+        "project": Target(
+            (read["project.yaml"],),
+            _named("project.yaml", lambda path: ProjectFile.read(path.parent).checked_settings()),
+        ),
+    }
+
+
 def targets() -> dict[str, Target]:
     """By name."""
     body = IMAGE.astype("<i2").tobytes()
@@ -138,4 +208,5 @@ def targets() -> dict[str, Target]:
         "zip": Target(tuple(_archive(method) for method in (0, 8, 12, 14)), _file),
         "dicom": Target((_slices()["00.dcm"],), _series),
         "checkpoint": Target(tuple(_checkpoints()), _checkpoint),
+        **_records(),
     }

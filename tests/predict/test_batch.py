@@ -119,9 +119,13 @@ def test_a_support_that_cannot_be_read_ends_it(folder: Path) -> None:
         list(batch.run(find_queries(folder)))
 
 
-def test_a_damaged_summary_is_named(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text("{")
-    with pytest.raises(InputError, match=r"summary\.json is not a summary of gmrd.*delete it"):
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"scans": 3}', '{"scans": [{"source": []}]}',
+                '{"scans": [{"source": "a", "name": "a", "files": 3}]}']
+)  # fmt: skip
+def test_a_damaged_summary_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(InputError, match=r"summary\.json .*delete it"):
         read_records(tmp_path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 
 from gmrd.errors import InputError
 from gmrd.evaluation.published import published_dice
-from gmrd.evaluation.scores import SCORES, ScoredCase, mean_score, read_scores
+from gmrd.evaluation.scores import SCORE_AGAIN, SCORES, ScoredCase, mean_score, read_scores
+from gmrd.io.json_file import read_json
 
 SAME = (
     "data", "trained_on", "setting", "protocol", "chunks", "alignment", "adapt", "variant",
@@ -73,7 +73,7 @@ def find_runs(folder: Path, *, method: str = "GMRD") -> list[FinishedRun]:
     """All finished runs in ``folder``, sorted by seed, fold and group.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or one's files are damaged.
     """
     found = [
         _read(path.parent, method)
@@ -89,9 +89,14 @@ def find_runs(folder: Path, *, method: str = "GMRD") -> list[FinishedRun]:
 
 
 def _read(folder: Path, method: str) -> FinishedRun:
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = read_json(folder / "summary.json", SCORE_AGAIN)
     cases = [case for case in read_scores(folder / "scores.csv") if case.method == method]
-    return FinishedRun(folder, summary["about"], cases, summary.get("decided_by", {}))
+    try:
+        run = FinishedRun(folder, summary["about"], cases, summary.get("decided_by", {}))
+        _ = run.place
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'summary.json'} is damaged: {SCORE_AGAIN}") from error
+    return run
 
 
 def cross_validate(runs: Sequence[FinishedRun]) -> CrossValidation:

@@ -19,7 +19,10 @@ from rich.progress import Progress
 
 from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
+from gmrd.io.json_file import read_json
 from gmrd.processes import PARENT
+
+OTHER_PLACE = "choose another folder with out=..., or move this one away"
 
 
 def key_of(override: str) -> str:
@@ -65,12 +68,12 @@ class Job:
         path = self.folder / "overrides.json"
         begun = self.finished or (self.folder / "checkpoints").is_dir()
         if begun and path.is_file():
-            theirs, ours = set(json.loads(path.read_text())), set(self.overrides)
+            recorded, ours = read_json(path, OTHER_PLACE), set(self.overrides)
+            theirs = set(map(str, recorded)) if isinstance(recorded, list) else set()
             if theirs != ours:
                 raise InputError(
                     f"{self.folder} has a training with other settings (there "
-                    f"{_listed(theirs - ours)}, here {_listed(ours - theirs)}): choose another "
-                    "folder with out=..., or move this one away"
+                    f"{_listed(theirs - ours)}, here {_listed(ours - theirs)}): {OTHER_PLACE}"
                 )
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(list(self.overrides), indent=2) + "\n")

@@ -11,10 +11,14 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from gmrd.errors import InputError
 from gmrd.evaluation.metrics import CaseScore
 from gmrd.evaluation.names import spoken
 from gmrd.io.atomic import replacing
 from gmrd.io.csv_file import write_csv
+
+SCORE_AGAIN = "score the run again with gmrd-evaluate, or move its folder away"
+"""The remedy for files of scores that are damaged."""
 
 SCORES = tuple(field.name for field in fields(CaseScore))
 
@@ -107,15 +111,23 @@ def write_scores(
 
 
 def read_scores(path: Path) -> list[ScoredCase]:
-    """Read a ``scores.csv`` written by :func:`write_scores`."""
-    with path.open(newline="") as file:
-        return [
-            ScoredCase(
-                method=row["method"],
-                organ=row["organ"],
-                case_id=row["case"],
-                support_ids=tuple(row["support"].split("+")),
-                score=CaseScore(**{name: float(row[name]) for name in SCORES}),
-            )
-            for row in csv.DictReader(file)
-        ]
+    """Read a ``scores.csv`` written by :func:`write_scores`.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with path.open(newline="") as file:
+            return [_scored(row) for row in csv.DictReader(file)]
+    except (AttributeError, LookupError, OSError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} is damaged ({error}): {SCORE_AGAIN}") from error
+
+
+def _scored(row: Mapping[str, str]) -> ScoredCase:
+    return ScoredCase(
+        method=row["method"],
+        organ=row["organ"],
+        case_id=row["case"],
+        support_ids=tuple(row["support"].split("+")),
+        score=CaseScore(**{name: float(row[name]) for name in SCORES}),
+    )

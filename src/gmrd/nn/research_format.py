@@ -107,7 +107,9 @@ def read_public(path: str | Path) -> dict[str, Tensor]:
         ) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()
+    ):
         raise InputError(f"{path} is not a state dict (names and tensors)")
     return {name.removeprefix("module."): value for name, value in loaded.items()}
 

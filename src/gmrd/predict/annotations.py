@@ -47,7 +47,7 @@ class Ledger:
                 f"{self.path} is missing, so corrected drafts cannot be recognised: move the label "
                 f"maps that you corrected into annotations/, then delete {self.path.parent}"
             )
-        return digest(file) not in self.path.read_text(encoding="ascii").split()
+        return digest(file) not in self.path.read_text(encoding="ascii", errors="replace").split()
 
 
 def drawn(folder: Path, scans: Collection[str]) -> dict[str, Path]:

@@ -6,7 +6,6 @@ content, the supports and the settings are unchanged.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from jaxtyping import Num
 
 from gmrd.errors import InputError
 from gmrd.io.digest import digest
+from gmrd.io.json_file import read_json
 from gmrd.io.readers import read_scan
 from gmrd.io.scan import Scan
 from gmrd.predict.inputs import Query, unique_names
@@ -26,6 +26,7 @@ from gmrd.predict.result import Segmentation
 from gmrd.predict.triage import Record
 
 SUMMARY = "summary.json"
+REMEDY = "delete it, or choose another out folder"
 MOST_LABELS = 64
 """Largest number of distinct values in a label map."""
 FLAT = 0.9
@@ -132,12 +133,17 @@ def read_records(folder: Path) -> dict[str, Record]:
     if not path.is_file():
         return {}
     try:
-        scans = json.loads(path.read_text(encoding="utf-8"))["scans"]
-        return {record["source"]: {"status": "done"} | record for record in scans}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a summary of gmrd ({error}): delete it, or choose another out folder"
-        ) from error
+        return {record["source"]: _checked(record) for record in read_json(path, REMEDY)["scans"]}
+    except (AttributeError, LookupError, TypeError) as error:
+        raise InputError(f"{path} is not a summary of gmrd ({error}): {REMEDY}") from error
+
+
+def _checked(record: Mapping[str, Any]) -> Record:
+    """A record of a summary whose name and files are texts."""
+    made: Record = {"status": "done", **record, "name": str(record["name"])}
+    if "files" in record:
+        made["files"] = {kind: str(name) for kind, name in record["files"].items()}
+    return made
 
 
 def looks_like_labels(image: Num[np.ndarray, "z y x"]) -> bool:

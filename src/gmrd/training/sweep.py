@@ -19,6 +19,7 @@ from gmrd.errors import InputError
 from gmrd.evaluation.jobs import key_of
 from gmrd.io.atomic import replacing
 from gmrd.io.csv_file import write_csv
+from gmrd.io.json_file import read_json
 
 FILE = "job.json"
 
@@ -93,7 +94,11 @@ def show_sweep() -> None:
     """
     if SweepLog.folder is None or not SweepLog.folder.is_dir():
         return
-    jobs = read_jobs(SweepLog.folder)
+    try:
+        jobs = read_jobs(SweepLog.folder)
+    except InputError as error:
+        console.print(f"[yellow]no table:[/] {escape(str(error))}")
+        return
     write_jobs(jobs, SweepLog.folder / "sweep.csv")
     console.print(jobs_table(jobs))
     console.print(f"The sweep's folder: {SweepLog.folder}")
@@ -121,9 +126,13 @@ def scored_conditions(jobs: list[dict[str, Any]]) -> dict[str, list[Path]]:
 
 
 def read_jobs(folder: Path) -> list[dict[str, Any]]:
-    """The jobs of a sweep by number, with their folders."""
+    """The jobs of a sweep by number, with their folders.
+
+    Raises:
+        InputError: the file of a job is damaged.
+    """
     jobs = [
-        json.loads(path.read_text()) | {"folder": str(path.parent)} for path in folder.rglob(FILE)
+        {**read_json(path, "delete it"), "folder": str(path.parent)} for path in folder.rglob(FILE)
     ]
     return sorted(jobs, key=lambda job: int(job["job"]))
 

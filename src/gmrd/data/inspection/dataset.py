@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,8 @@ from gmrd.data.cases import CASE, Case, Layout, case_paths, image_paths, swap_ex
 from gmrd.data.description import DatasetDescription
 from gmrd.data.inspection.case import CaseInspection
 from gmrd.data.inspection.findings import Finding, Portrait
+from gmrd.errors import InputError
+from gmrd.io.json_file import read_json
 from gmrd.processes import as_worker
 
 MAX_SPACING_RATIO = 1.5
@@ -199,22 +200,28 @@ def _changed_files(root: Path, layout: Layout) -> Iterator[Finding]:
     """Files that differ from the manifest."""
     path = root / "manifest.json"
     try:
-        records = json.loads(path.read_text())["cases"] if path.is_file() else []
-    except (ValueError, KeyError):
+        records = _digests(path) if path.is_file() else []
+    except (InputError, AttributeError, LookupError, TypeError):
         meaning = "delete it and run gmrd-prepare, which writes it again"
         yield Finding("warning", "", f"{path} cannot be read", meaning)
         return
-    for record in records:
-        for name, digest in record["sha256"].items():
+    for case_id, digests in records:
+        for name, digest in digests.items():
             found = [_sha256(file) for file in _files_of(root, layout, name) if file.is_file()]
             if digest not in found:
                 yield Finding(
                     "warning",
-                    record["case_id"],
+                    case_id,
                     f"{name} {'was changed' if found else 'is gone'} since it was prepared",
                     "the manifest no longer describes the data; gmrd-prepare makes missing files "
                     "again",
                 )
+
+
+def _digests(manifest: Path) -> list[tuple[str, dict[str, str]]]:
+    """The cases of a manifest, each with the SHA-256 of its files by name."""
+    cases = read_json(manifest, "run gmrd-prepare again")["cases"]
+    return [(str(case["case_id"]), dict(case["sha256"].items())) for case in cases]
 
 
 def _files_of(root: Path, layout: Layout, name: str) -> list[Path]:

@@ -17,7 +17,9 @@ from gmrd.data.prepare.sources import read_case
 from gmrd.data.prepare.steps import prepare_volume
 from gmrd.data.supervoxel_files import Supervoxels, make_supervoxels
 from gmrd.data.volume import Volume
+from gmrd.errors import InputError
 from gmrd.io.atomic import replacing
+from gmrd.io.json_file import read_json
 from gmrd.io.nifti_writer import write_nifti
 
 RECORDS = "prepared"
@@ -57,11 +59,17 @@ class Job:
         return [p for p in paths if p is not None]
 
     def is_done(self) -> bool:
-        """Whether the files exist and were made from the same sources and settings."""
+        """Whether the files exist and were made from the same sources and settings.
+
+        A case whose record is damaged is prepared again.
+        """
         if not self.record.is_file() or not all(p.is_file() for p in self.outputs()):
             return False
-        facts: object = json.loads(self.record.read_text()).get("facts")
-        return facts == self.facts()
+        try:
+            record = read_json(self.record, "it is written again")
+        except InputError:
+            return False
+        return isinstance(record, dict) and record.get("facts") == self.facts()
 
     def run(self) -> str:
         """Prepare the case; the record is written last, so an interrupted case is repeated."""

@@ -102,7 +102,7 @@ def write_manifest(root: Path, name: str, classes: Mapping[int, str], jobs: list
         "versions": {p: version(p) for p in ("gmrd", "monai", "numpy", "nibabel", "torch")},
         "cases": records,
     }
-    if not path.is_file() or path.read_text() != as_json(manifest):
+    if not path.is_file() or path.read_bytes() != as_json(manifest).encode():
         write_json(path, manifest)
     return path
 

@@ -218,7 +218,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             def voted(
                 probability: torch.Tensor, by_region: regions.Regions = by_region
             ) -> torch.Tensor:
-                found = by_region.vote(probability.numpy(), REGISTERED_REGION_WEIGHT)
+                found = by_region.vote(probability.numpy().copy(), REGISTERED_REGION_WEIGHT)
                 return torch.from_numpy(found)
 
             ((fit,),) = register_organs(voted(probability), *where)

@@ -73,8 +73,8 @@ class WorkingScan:
             large = F.interpolate(image[None, None], scale_factor=float(scale), mode="bilinear")[0]
             encoded = encode_slices(encoder, large)
             levels = levels or [torch.empty(len(images), *part.shape[1:]) for part in encoded]
-            for level, part in zip(levels, encoded, strict=True):
-                level[done] = part[0]
+            for place, part in enumerate(encoded):  # no name keeps a level alive beyond `del`
+                levels[place][done] = part[0]
         progress("Encoding", len(images), len(images))
         inside = as_tokens(levels)
         del levels

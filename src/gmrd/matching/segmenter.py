@@ -199,19 +199,20 @@ def match(
         nothing = np.zeros((n_slices, first.organs.shape[-1], *sides), dtype=np.float32)
         return Matched(nothing, nothing.copy())
     look = _FineMatching(where, placed, supports, deviations, progress)
-    found = look.on_pixels(look.evidence)
     progress("Refining", 0, 4)
     laid = [(s.shapes, organs) for s, organs in zip(supports, placed.organs, strict=True)]
     frame = query.heights, query.spacing[1], laid
     smallest = min(support.smallest_ml for support in supports)
-    active = (found > ACTIVE).any(dim=1).numpy()
+    # Twice, because finding the regions of a long scan needs the memory.
+    active = (look.on_pixels(look.evidence) > ACTIVE).any(dim=1).numpy()
     regions = Regions(query.ranks, active, query.spacing, smallest)
+    found = look.on_pixels(look.evidence)
     progress("Refining", 1, 4)
     registrations = register_organs(_voted(found, query, regions), *frame)
     raw = look.on_pixels(look.with_registered(registrations))
     del found, look  # of a long scan, each is a fifth of a gigabyte and more
     progress("Refining", 2, 4)
-    shapes = registered_shapes(_voted(raw, query, regions), *frame)
+    shapes = registered_shapes(_voted(raw.clone(), query, regions), *frame)
     progress("Refining", 3, 4)
     mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
     del shapes
@@ -304,7 +305,7 @@ class _FineMatching:
 def _voted(
     probability: Float32[Tensor, "z k y x"], query: WorkingScan, regions: Regions
 ) -> Float32[Tensor, "z k y x"]:
-    """Probabilities averaged within regions, which organs are registered to."""
+    """Probabilities averaged within regions, in place, which organs are registered to."""
     voted = regions.vote(_smooth(probability, query), REGISTERED_REGION_WEIGHT)
     return torch.from_numpy(voted)
 
@@ -312,11 +313,12 @@ def _voted(
 def _smooth(
     probability: Float32[Tensor, "z k y x"], query: WorkingScan
 ) -> Float32[np.ndarray, "z k y x"]:
-    """Probabilities smoothed across slices."""
+    """Probabilities smoothed across slices, in place."""
     deviation = SMOOTHING_MM / query.spacing[0]
-    return np.asarray(
-        ndimage.gaussian_filter1d(probability.numpy(), deviation, axis=0, mode="nearest")
-    )
+    organs = probability.numpy()
+    for organ in organs.transpose(1, 0, 2, 3):
+        organ[:] = ndimage.gaussian_filter1d(organ, deviation, axis=0, mode="nearest")
+    return organs
 
 
 def _restore(

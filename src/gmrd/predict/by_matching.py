@@ -157,6 +157,8 @@ class MatchingMethod:
         placed = query.placed if self.tuning is None else self.tuning.placed(query.placed)
         matched = match(placed, self._tuned_supports, progress)
         probabilities = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
+        found_alone = matched.raw.transpose(1, 0, 2, 3)
+        del matched  # of a long scan, the copy of its probabilities is large
         if pieces:
             self.keep_organs(query, probabilities)
         values = tuple(self.names)
@@ -165,9 +167,7 @@ class MatchingMethod:
             value: float(refined[labels == value].sum() / raw[labels == value].sum())
             if (labels == value).any()
             else float("nan")
-            for value, refined, raw in zip(
-                values, probabilities, matched.raw.transpose(1, 0, 2, 3), strict=True
-            )
+            for value, refined, raw in zip(values, probabilities, found_alone, strict=True)
         }
         return OnScan(probabilities, values, query.grid, agreement)
 

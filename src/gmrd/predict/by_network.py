@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, UInt
 from scipy import ndimage
+from torch import nn
 
 from gmrd.adaptation import Annotated, adapted
 from gmrd.checkpoint.load import load_module
 from gmrd.checkpoint.record import TrainingRecord, record_of
 from gmrd.data.pairing import annotated_slices
 from gmrd.data.protocol import support_slices
+from gmrd.errors import InputError
 from gmrd.inference import Chunk, Segmenter, label_map
 from gmrd.inference import segment as segment_slices
 from gmrd.io.scan import Scan
@@ -69,7 +71,7 @@ class NetworkMethod:
 
     def __init__(
         self,
-        checkpoint: str | Path | GMRDModule,
+        checkpoint: str | Path | nn.Module,
         read: Sequence[tuple[Scan, UInt[np.ndarray, "_ _ _"]]],
         names: Mapping[int, str],
         *,
@@ -81,6 +83,8 @@ class NetworkMethod:
     ) -> None:
         if isinstance(checkpoint, GMRDModule):
             self.name, module = "a module in memory", checkpoint
+        elif isinstance(checkpoint, nn.Module):
+            raise InputError(f"{type(checkpoint).__name__} is no GMRDModule: give a checkpoint")
         else:
             self.name, module = str(checkpoint), load_module(checkpoint)
         self.network = module.network.eval().to(device)

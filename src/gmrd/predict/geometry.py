@@ -150,12 +150,17 @@ class Grid:
         """
         across, *in_plane = self.to_scan
         n_slices = max(1, BLOCK // math.prod(map(len, in_plane)))
-        parts = [
-            decide(np.stack([_resample(p, (across[start : start + n_slices], *in_plane))
-                             for p in probabilities]))
-            for start in range(0, len(across), n_slices)
-        ]  # fmt: skip
-        return turned(np.concatenate(parts), self.flips[1])
+        labels: UInt[np.ndarray, "z y x"] | None = None
+        for start in range(0, len(across), n_slices):
+            some = slice(start, start + n_slices)
+            part = decide(
+                np.stack([_resample(p, (across[some], *in_plane)) for p in probabilities])
+            )
+            if labels is None:
+                labels = np.empty((len(across), *part.shape[1:]), dtype=part.dtype)
+            labels[some] = part
+        assert labels is not None
+        return turned(labels, self.flips[1])
 
     def share_covered(self, body: Num[np.ndarray, "zs ys xs"]) -> float:
         """The share of a non-negative volume that lies on the slices."""

@@ -70,8 +70,10 @@ def write_page(path: Path, found: Segmentation) -> None:
     step = max(1, -(-max(full.shape[1:]) // LARGEST_SIDE))
     image, labels = full[:, ::step, ::step], labels[:, ::step, ::step]
     low, high = shown_range(image)
-    grey = np.clip((image - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    slices = [[_jpeg(g), _overlay(s, list(found.names))] for g, s in zip(grey, labels, strict=True)]
+    slices = [
+        [_jpeg((seen - low) / (high - low)), _overlay(found_there, list(found.names))]
+        for seen, found_there in zip(image, labels, strict=True)
+    ]
     width, height = _extent(full.shape, spacing)
     text = TEMPLATE.format(
         title=escape(found.scan.name),
@@ -103,7 +105,9 @@ def _row(found: Segmentation, value: int, name: str) -> str:
     )
 
 
-def _jpeg(grey: np.ndarray) -> str:
+def _jpeg(brightness: np.ndarray) -> str:
+    """A slice whose shown range is 0 to 1."""
+    grey = np.clip(brightness * 255, 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(grey)).save(buffer, "JPEG", quality=85)
     return base64.b64encode(buffer.getvalue()).decode()

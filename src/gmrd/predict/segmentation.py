@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
+from torch import nn
 
 from gmrd.errors import InputError
 from gmrd.inference import choose_device
 from gmrd.io.scan import Scan
 from gmrd.matching.scan import Progress, silent
-from gmrd.module import GMRDModule
 from gmrd.predict.by_matching import MatchingMethod, Query
-from gmrd.predict.by_network import NetworkMethod
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.given import LabelLike, ScanLike, as_scan
 from gmrd.predict.intensity import Intensity, in_hounsfield
@@ -47,7 +46,8 @@ class Predictor:
 
     Args:
         support: pairs of a scan and its label map, see :func:`segment`; K pairs are K shots.
-        checkpoint: a file that ``gmrd-train`` or ``gmrd-convert`` wrote; None for matching.
+        checkpoint: a file that ``gmrd-train`` or ``gmrd-convert`` wrote, or the module itself;
+            None for matching.
         names: label value to organ name; None for all values of the first label map.
         geometry: of the training volumes; None for the one that the checkpoint records.
         intensity: preprocessing for a network; None for that of the training.
@@ -63,7 +63,7 @@ class Predictor:
         self,
         support: Sequence[tuple[ScanLike, LabelLike]],
         *,
-        checkpoint: str | Path | GMRDModule | None = None,
+        checkpoint: str | Path | nn.Module | None = None,
         names: Mapping[int, str] | None = None,
         geometry: TrainingGeometry | None = None,
         intensity: Intensity | None = None,
@@ -86,10 +86,15 @@ class Predictor:
         if store is not None:
             store.encode(self.matching.supports, self.options.encoder, fine=checkpoint is None)
         self.names = self.matching.names
-        self.network = None if checkpoint is None else NetworkMethod(
-            checkpoint, read, self.names, geometry=geometry, intensity=intensity,
-            options=self.options, device=device, progress=progress,
-        )  # fmt: skip
+        self.network = None
+        if checkpoint is not None:
+            # Lightning and MONAI take seconds and 0.15 GB, and matching does without them.
+            from gmrd.predict.by_network import NetworkMethod
+
+            self.network = NetworkMethod(
+                checkpoint, read, self.names, geometry=geometry, intensity=intensity,
+                options=self.options, device=device, progress=progress,
+            )  # fmt: skip
         self.checkpoint = self.network.name if self.network else UNTRAINED
         self.in_hounsfield = {in_hounsfield(scan.image) for scan, _ in read}
         self.annotated_ml = {
@@ -122,7 +127,7 @@ class Predictor:
             probabilities, labels = matched, matched.labels()
             estimated = {v: dice_by_agreement(share) for v, share in matched.agreement.items()}
         volumes = {
-            name: float(np.count_nonzero(labels == value)) * scan.voxel_ml
+            name: sum(np.count_nonzero(piece == value) for piece in labels) * scan.voxel_ml
             for value, name in self.names.items()
         }
         quality = {
@@ -167,7 +172,7 @@ class Predictor:
 def segment(
     support: Sequence[tuple[ScanLike, LabelLike]],
     query: ScanLike,
-    checkpoint: str | Path | GMRDModule | None = None,
+    checkpoint: str | Path | nn.Module | None = None,
     *,
     names: Mapping[int, str] | None = None,
     **options: Any,

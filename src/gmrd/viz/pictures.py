@@ -88,7 +88,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 def _spread(labels: Sequence[Labels], n_slices: int, count: int = 5) -> list[int]:
-    present = np.flatnonzero(np.any([np.any(map_ > 0, axis=(1, 2)) for map_ in labels], axis=0))
+    present = np.flatnonzero(np.any([[piece.any() for piece in map_] for map_ in labels], axis=0))
     if present.size == 0:
         present = np.arange(n_slices)
     return [int(z) for z in np.unique(present[np.linspace(0, present.size - 1, count).astype(int)])]

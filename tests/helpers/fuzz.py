@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -142,13 +141,15 @@ def _mask(path: Path) -> None:
     assert 0 <= mask.min(initial=0) <= mask.max(initial=0) <= 65535
 
 
-def _run(path: Path) -> None:
-    """A finished training: its scores are given, its summary is the target."""
-    case = ScoredCase("GMRD", "liver", "1", ("2",), CaseScore(0.9, 0.8, 0.9, 0.9, 1.0, 2.0))
-    write_scores([case], path.parent / "scores", {})
-    shutil.copy(path.parent / "scores" / "scores.csv", path.parent)
-    shutil.rmtree(path.parent / "scores")
-    find_runs(path.parent)
+CASE = ScoredCase("GMRD", "liver", "1", ("2",), CaseScore(0.9, 0.8, 0.9, 0.9, 1.0, 2.0))
+
+
+def _run(data: bytes) -> None:
+    """The summary of a finished training, whose scores are whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_scores([CASE], Path(folder), about={}, decided_by={})
+        Path(folder, "summary.json").write_bytes(data)
+        find_runs(Path(folder))
 
 
 def _records() -> dict[str, Target]:
@@ -160,8 +161,8 @@ def _records() -> dict[str, Target]:
                 folder / f"{kind}.png"
             )
         torch.save({f"module.{name}": value for name, value in WEIGHTS.items()}, folder / "a.pth")
-        case = ScoredCase("GMRD", "liver", "1", ("2",), CaseScore(0.9, 0.8, 0.9, 0.9, 1.0, 2.0))
-        write_scores([case, case], folder, {"seed": 0, "fold": 1, "data": "a"})
+        about = {"seed": 0, "fold": 1, "data": "a"}
+        write_scores([CASE, CASE], folder, about=about, decided_by={})
         scan = {"source": "/a.nii", "name": "a", "files": {"labels": "a_seg.nii"}, "key": "1"}
         write_summary(folder / "batch.json", {}, [scan])
         ProjectFile(
@@ -174,7 +175,7 @@ def _records() -> dict[str, Target]:
         ),
         "weights": Target((read["a.pth"],), _named("a.pth", read_public)),
         "scores": Target((read["scores.csv"],), _named("scores.csv", read_scores)),
-        "run": Target((read["summary.json"],), _named("summary.json", _run)),
+        "run": Target((read["summary.json"],), _run),
         "batch": Target(
             (read["batch.json"],), _named("summary.json", lambda path: read_records(path.parent))
         ),

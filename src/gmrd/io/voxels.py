@@ -46,7 +46,8 @@ def as_integers(
         return array.astype(np.int32)  # bool
     if array.dtype.kind == "f":
         rounded = np.rint(array)
-        odd = ~(np.abs(array - rounded) <= 1e-3) | (rounded < 0) | (rounded > MAX_LABEL)
+        with np.errstate(invalid="ignore"):  # infinite less infinite is NaN, which is odd
+            odd = ~(np.abs(array - rounded) <= 1e-3) | (rounded < 0) | (rounded > MAX_LABEL)
     else:
         rounded = array
         odd = (array < 0) | (array > MAX_LABEL)

@@ -60,7 +60,7 @@ def in_hounsfield(image: Float32[np.ndarray, "z y x"]) -> bool:
     """Whether a scan looks like an unwindowed CT, with air around the patient."""
     # Slice by slice; a percentile would copy the scan.
     air = sum(np.count_nonzero(piece < AIR) for piece in image)
-    return air / max(1, image.size) > 0.01
+    return bool(air > 0.01 * image.size)
 
 
 def shown_range(image: Float32[np.ndarray, "z y x"]) -> tuple[float, float]:

@@ -127,7 +127,7 @@ class Predictor:
             probabilities, labels = matched, matched.labels()
             estimated = {v: dice_by_agreement(share) for v, share in matched.agreement.items()}
         volumes = {
-            name: sum(np.count_nonzero(piece == value) for piece in labels) * scan.voxel_ml
+            name: float(sum(np.count_nonzero(piece == value) for piece in labels)) * scan.voxel_ml
             for value, name in self.names.items()
         }
         quality = {

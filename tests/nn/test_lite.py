@@ -52,3 +52,8 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         lite.lite_encoder("lite2")
     with pytest.raises(InputError, match="encoder=lite9: choose one of lite0, lite1, lite2"):
         lite.lite_encoder("lite9")
+
+
+def test_the_fused_encoder_is_made_once() -> None:
+    """torch never frees a traced module."""
+    assert lite.fused_encoder("lite0") is lite.fused_encoder("lite0")

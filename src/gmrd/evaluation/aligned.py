@@ -22,7 +22,7 @@ from gmrd.matching.alignment import Alignment, Box, align
 from gmrd.matching.ranks import body_mask, ranks
 from gmrd.matching.scan import WorkingScan
 from gmrd.matching.tokens import TokenGrid
-from gmrd.nn.lite import fused, lite_encoder
+from gmrd.nn.lite import fused_encoder
 from gmrd.types import Chunk
 
 SIDE_MULTIPLE = 32
@@ -37,7 +37,7 @@ class Along:
     """
 
     def __init__(self, encoder: str = "lite0") -> None:
-        self.encoder: nn.Module = fused(lite_encoder(encoder))
+        self.encoder: nn.Module = fused_encoder(encoder)
         # One query with a support or a few: every class asks for the same ones.
         self._encoded = lru_cache(maxsize=4)(self._encode)
         self._aligned = lru_cache(maxsize=8)(self._align)

@@ -24,7 +24,7 @@ from gmrd.matching.segmenter import (
     prior,
 )
 from gmrd.matching.tuning import Tuning, tune
-from gmrd.nn.lite import STRIDE, fused, lite_encoder
+from gmrd.nn.lite import STRIDE, fused_encoder
 from gmrd.predict.frame import Frame
 from gmrd.predict.geometry import Grid
 
@@ -111,7 +111,7 @@ class MatchingMethod:
     ) -> None:
         self.adapt, self.progress = adapt, progress
         self.frame = Frame.of(read[0][0])
-        network = fused(lite_encoder(encoder))
+        network = fused_encoder(encoder)
         laid = [self._lay(scan, label, names) for scan, label in read]
         areas = [masks.sum(axis=(0, 2, 3)) / (STRIDE // 2) ** 2 for _, masks in laid]
         large = np.min(areas, axis=0) >= LEAST_CELLS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gmrd.matching.alignment import align
+from gmrd.matching.alignment import STRETCHES, align
 from helpers.tokens import box, grid
 
 
@@ -52,3 +52,14 @@ def test_a_single_slice_is_aligned() -> None:
     query = grid(1, shift=(64.0, 0.0, 0.0))
     found = align(query, support, box(query), box(support))
     assert abs(float(found.of(query)[..., 0][query.body].median()) - 64) < 16
+
+
+def test_slices_that_look_alike_are_not_laid_on_one_another() -> None:
+    """A prism: nothing tells its slices apart, so each could be any of the support's."""
+    plain = grid()
+    tokens = plain.tokens[:1].expand_as(plain.tokens).contiguous()
+    prism = type(plain)(tokens, plain.body, plain.heights, plain.cell)
+    found = align(prism, prism, box(prism), box(prism))
+    stretches = torch.linalg.svdvals(found.matrix[:, :3])
+    assert float(stretches.min()) > STRETCHES[0] - 1e-4
+    assert float(stretches.max()) < STRETCHES[1] + 1e-4

@@ -46,6 +46,8 @@ SPREAD_MM = 30.0
 FIELD_SMOOTHING = (18.0, 32.0)
 """Standard deviations (across slices, in plane) of the field's smoothing in mm."""
 RIDGE_MM2 = 30.0
+STRETCHES = (2 / 3, 3 / 2)
+"""Smallest and largest factor by which lengths of two people may differ in any direction."""
 
 Box = tuple[float, float, float, float]
 
@@ -323,8 +325,23 @@ def _affine_fit(
     ridge = torch.diag(torch.tensor([RIDGE_MM2] * 3 + [1e-6]))
     residual = counterpart - transformed(matrix, here)
     change = torch.linalg.solve(design.T @ weighted + ridge, weighted.T @ residual)
-    linear = matrix[:, :3] + change[:3].T
-    return torch.cat([linear, (matrix[:, 3] + change[3] - change[:3].T @ centre)[:, None]], dim=1)
+    target = transformed(matrix, centre) + change[3]
+    linear = _plausible(matrix[:, :3] + change[:3].T)
+    return torch.cat([linear, (target - linear @ centre)[:, None]], dim=1)
+
+
+def _plausible(linear: Float32[Tensor, "3 3"]) -> Float32[Tensor, "3 3"]:
+    """The map with its stretches limited to :data:`STRETCHES`.
+
+    Where neighbouring slices look alike, every slice's expected counterpart is the middle of the
+    support, and the fit would lay all of them there.
+    """
+    left, stretches, right = torch.linalg.svd(linear)
+    least, most = STRETCHES
+    if least <= float(stretches.min()) and float(stretches.max()) <= most:
+        return linear
+    bounded: Tensor = left @ torch.diag(stretches.clamp(least, most)) @ right
+    return bounded
 
 
 def _smooth_field(

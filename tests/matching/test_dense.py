@@ -49,6 +49,24 @@ def test_tiles_and_bands_change_nothing() -> None:
     torch.testing.assert_close(found[grid_.body][chosen], whole, atol=0.03, rtol=0)
 
 
+def test_thinning_keeps_what_matters_and_finds_the_same() -> None:
+    support = annotated()
+    few = support.thinned()
+    assert int(few.grid.body.sum()) < 0.7 * int(support.grid.body.sum())
+    held = support.shares[..., 0] > 0
+    assert bool((few.grid.body == support.grid.body)[held].all())
+    assert few.standing_for is not None
+    kept = float(few.standing_for[few.grid.body].sum())
+    assert abs(kept / float(support.grid.body.sum()) - 1) < 0.1
+    grid_, expected = support.grid, support.grid.positions()
+    with_all, with_few = (
+        carry_labels(grid_, grid_.body, [(shown, expected)], DEVIATIONS).probability
+        for shown in (support, few)
+    )
+    torch.testing.assert_close(with_few, with_all, atol=0.1, rtol=0)
+    assert float((with_few - with_all).abs().mean()) < 0.005
+
+
 def test_the_better_matching_support_counts_more() -> None:
     support = annotated()
     expected = support.grid.positions()

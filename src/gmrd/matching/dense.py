@@ -62,16 +62,26 @@ class Evidence:
     Attributes:
         organs: for each organ.
         background: for none of the organs.
+        scaling: factor on each organ's evidence against that of the other organs, see
+            :mod:`gmrd.matching.scaling`; None for 1.
     """
 
     organs: Float32[Tensor, "z h w k"]
     background: Float32[Tensor, "z h w"]
+    scaling: Float32[Tensor, " k"] | None = None
 
     @property
     def probability(self) -> Float32[Tensor, "z h w k"]:
-        """Probability of each organ; 0 where nothing was matched."""
-        total = self.organs.sum(dim=-1) + self.background
-        return self.organs / total.clamp(min=1e-30)[..., None]
+        """Probability of each organ; 0 where nothing was matched.
+
+        Scaling divides the organs' evidence among them anew; that of the background stays.
+        """
+        evident = self.organs.sum(dim=-1)
+        organs = self.organs
+        if self.scaling is not None:
+            organs = organs * self.scaling
+            organs *= (evident / organs.sum(dim=-1).clamp(min=1e-30))[..., None]
+        return organs / (evident + self.background).clamp(min=1e-30)[..., None]
 
 
 def shares(labels: Float32[Tensor, "z k y x"], cells: int) -> Float32[Tensor, "z h w k"]:

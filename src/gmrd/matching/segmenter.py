@@ -20,6 +20,7 @@ from gmrd.matching.intensities import on_scale_of
 from gmrd.matching.labels import count_pieces
 from gmrd.matching.location import locate
 from gmrd.matching.regions import ACTIVE, Regions
+from gmrd.matching.scaling import local_scaling
 from gmrd.matching.scan import Progress, WorkingScan, silent
 from gmrd.matching.shape import OrganRegistrations, Shapes, register_organs, registered_shapes
 from gmrd.matching.tokens import TokenGrid
@@ -192,13 +193,16 @@ def match(
     """
     query, coarse = placed.scan, placed.coarse
     deviations = prior(query.spacing[1])
-    first = _located(coarse, coarse.body, [s.coarse for s in supports], placed, deviations)
+    shown = [support.coarse for support in supports]
+    scaling = local_scaling(coarse, shown)
+    first = _located(coarse, coarse.body, shown, placed, deviations)
+    first = replace(first, scaling=scaling)
     where = _found(first.probability)
     if not where.any():
         n_slices, *sides = query.ranks.shape
         nothing = np.zeros((n_slices, first.organs.shape[-1], *sides), dtype=np.float32)
         return Matched(nothing, nothing.copy())
-    look = _FineMatching(where, placed, supports, deviations, progress)
+    look = _FineMatching(where, placed, supports, deviations, scaling, progress)
     progress("Refining", 0, 4)
     laid = [(s.shapes, organs) for s, organs in zip(supports, placed.organs, strict=True)]
     frame = query.heights, query.spacing[1], laid
@@ -264,6 +268,7 @@ class _FineMatching:
         placed: Placed,
         supports: Sequence[MatchingSupport],
         deviations: tuple[float, float],
+        scaling: Float32[Tensor, " k"],
         progress: Progress,
     ) -> None:
         self.shape = placed.scan.ranks.shape
@@ -273,9 +278,10 @@ class _FineMatching:
         self.where = where[self.slices] & self.grid.body
         self.deviations = deviations
         self.shown = [support.fine.thinned() for support in supports]
-        self.evidence = _located(
+        evidence = _located(
             self.grid, self.where, self.shown, placed, deviations, self.slices.tolist()
         )
+        self.evidence = replace(evidence, scaling=scaling)
 
     def with_registered(self, registrations: OrganRegistrations) -> Evidence:
         """The evidence with each organ expected where it was registered; the background's stays."""

@@ -234,7 +234,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
                 probability = on_pixels(
                     carry_organs(looks[1], grid, grid.body, laid_organ, deviations)
                 )
-            shapes = registered_shapes(voted(probability), *where)
+            shapes, _ = registered_shapes(voted(probability), *where)
             mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
             followed = follow_edges(mixed, torch.from_numpy(placed.scan.ranks)).numpy()
             decided = by_region.vote(followed, REGION_WEIGHT)

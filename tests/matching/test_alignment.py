@@ -44,6 +44,7 @@ def test_confidence_tells_the_same_body_from_another() -> None:
     other = type(support)(noise, support.body, support.heights, support.cell)
     wrong = align(other, support, box(support), box(support))
     assert same.consistency > 0.7
+    assert not same.collapsed
     assert wrong.consistency < 0.4
 
 

@@ -52,7 +52,7 @@ def dice(found: torch.Tensor, true: torch.Tensor) -> float:
 
 def fit(found: torch.Tensor, *supports: tuple[Shapes, Alignment]) -> torch.Tensor:
     laid = [(annotated, [alignment]) for annotated, alignment in supports]
-    return registered_shapes(found, torch.arange(SIZE[0]) * SPACING[0], SPACING[1], laid)
+    return registered_shapes(found, torch.arange(SIZE[0]) * SPACING[0], SPACING[1], laid)[0]
 
 
 @pytest.mark.parametrize("radius", [14.0, 17.0, 20.0])

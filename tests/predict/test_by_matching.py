@@ -30,6 +30,7 @@ def test_the_organ_is_found_in_another_scan(method: MatchingMethod) -> None:
     assert method.reverse(query, labels)["ball"] > 0.5
     assert list(found) == [1]
     assert 0.6 < found.agreement[1] < 1.1
+    assert 0 < found.misfits[1] < 0.2
     with pytest.raises(KeyError):
         found[2]
 

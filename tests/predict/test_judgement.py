@@ -17,7 +17,7 @@ from gmrd.predict.heights import align_heights
 from gmrd.predict.judgement import (
     OrganEvidence,
     ScanEvidence,
-    dice_by_agreement,
+    dice_by_matching,
     dice_by_reverse,
     judge,
 )
@@ -65,12 +65,26 @@ def test_each_reason_to_doubt_a_scan_is_given(
     assert words in finding.text
 
 
-@pytest.mark.parametrize("estimate", [dice_by_agreement, dice_by_reverse])
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        dice_by_reverse,
+        lambda value: dice_by_matching(value, 0.1, 0.8),
+        lambda value: dice_by_matching(0.9, 1 - value, 0.8),
+        lambda value: dice_by_matching(0.9, 0.1, value),
+    ],
+    ids=["reverse", "agreement", "misfit", "reverse of matching"],
+)
 def test_an_estimate_is_a_dice(estimate: Callable[[float], float]) -> None:
     estimates = [estimate(value) for value in np.linspace(0, 1.2, 13)]
     assert estimates == sorted(estimates)
+    assert estimates[0] < estimates[-1]
     assert min(estimates) >= 0
     assert max(estimates) <= 1
+
+
+def test_nothing_found_has_no_estimate() -> None:
+    assert np.isnan(dice_by_matching(float("nan"), 1.0, 0.0))
 
 
 def test_noise_is_called_unlike_the_support(support: Pair, module: GMRDModule) -> None:

@@ -73,6 +73,11 @@ class Alignment:
         """Whether the affine part contains a reflection."""
         return float(torch.linalg.det(self.matrix[:, :3])) < 0
 
+    @property
+    def collapsed(self) -> bool:
+        """Whether it shrinks the query as far as allowed in all directions, as it does noise."""
+        return float(torch.linalg.svdvals(self.matrix[:, :3]).max()) < 1.01 * STRETCHES[0]
+
     def translated(self, offset: Float32[Tensor, "3"]) -> Alignment:
         """The alignment with its positions in the support displaced by ``offset`` (mm)."""
         matrix = torch.cat([self.matrix[:, :3], (self.matrix[:, 3] + offset)[:, None]], dim=1)

@@ -161,10 +161,13 @@ class Matched:
     Attributes:
         refined: after regions, shapes and edges were taken into account.
         raw: from matching alone.
+        misfits: of each organ, the squared difference of its registered mask from what was found,
+            relative to its amount; 1 for an organ that was not found.
     """
 
     refined: Float32[np.ndarray, "z k y x"]
     raw: Float32[np.ndarray, "z k y x"]
+    misfits: Sequence[float]
 
 
 def _mirrored(
@@ -201,7 +204,7 @@ def match(
     if not where.any():
         n_slices, *sides = query.ranks.shape
         nothing = np.zeros((n_slices, first.organs.shape[-1], *sides), dtype=np.float32)
-        return Matched(nothing, nothing.copy())
+        return Matched(nothing, nothing.copy(), [1.0] * nothing.shape[1])
     look = _FineMatching(where, placed, supports, deviations, scaling, progress)
     progress("Refining", 0, 4)
     laid = [(s.shapes, organs) for s, organs in zip(supports, placed.organs, strict=True)]
@@ -216,7 +219,7 @@ def match(
     raw = look.on_pixels(look.with_registered(registrations))
     del found, look  # of a long scan, each is a fifth of a gigabyte and more
     progress("Refining", 2, 4)
-    shapes = registered_shapes(_voted(raw.clone(), query, regions), *frame)
+    shapes, misfits = registered_shapes(_voted(raw.clone(), query, regions), *frame)
     progress("Refining", 3, 4)
     mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
     del shapes
@@ -227,7 +230,7 @@ def match(
     found_alone = raw.numpy()
     for probability in (refined, found_alone):
         _restore(probability, supports)
-    return Matched(refined, found_alone)
+    return Matched(refined, found_alone, misfits)
 
 
 def _located(

@@ -152,14 +152,16 @@ def registered_shapes(
     heights: Float32[Tensor, " z"],
     pixel: float,
     supports: Sequence[tuple[Shapes, Sequence[Alignment]]],
-) -> Float32[Tensor, "z k y x"]:
-    """Each organ's annotated mask, registered to what was found of it.
+) -> tuple[Float32[Tensor, "z k y x"], list[float]]:
+    """Each organ's annotated mask, registered to what was found of it, and its misfit.
 
     Of several supports, the mask that agrees best is taken. The probabilities of an organ that was
-    not found stay as they are. The arguments are those of :func:`register_organs`.
+    not found stay as they are, and its misfit is 1: nothing agrees. The arguments are those of
+    :func:`register_organs`.
     """
     registrations = register_organs(probability, heights, pixel, supports)
     masks = F.avg_pool2d(probability, CELL_PX)
+    misfits = [1.0] * masks.shape[1]
     for organ in range(masks.shape[1]):
         found = [
             (registration, *support)
@@ -170,8 +172,9 @@ def registered_shapes(
             best, shapes, alignments = min(found, key=lambda each: each[0].loss)
             expected = _expected(alignments[organ], masks, heights, pixel)
             masks[:, organ] = shapes.at(organ, best.positions(expected))
+            misfits[organ] = best.loss
     size = list(probability.shape[2:])
-    return F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(masks, size=size, mode="bilinear", align_corners=False), misfits
 
 
 def _expected(

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt
+from torch import Tensor
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
@@ -46,8 +47,11 @@ class Query:
 
     @property
     def consistency(self) -> tuple[float, ...]:
-        """For each support, the mean cycle consistency of the query's positions."""
-        return tuple(alignment.consistency for alignment in self.placed.alignments)
+        """For each support, the mean cycle consistency; 0 where the alignment collapsed."""
+        return tuple(
+            0.0 if alignment.collapsed else alignment.consistency
+            for alignment in self.placed.alignments
+        )
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,14 @@ class OnScan(Mapping[int, Float32[np.ndarray, "z y x"]]):
         grid: the mapping to the scan.
         agreement: by label value, the ratio of refined to matched probabilities within the label;
             nan for an organ that was not found.
+        misfits: by label value, see :class:`gmrd.matching.segmenter.Matched`.
     """
 
     slices: Float32[np.ndarray, "k z y x"]
     organs: tuple[int, ...]
     grid: Grid
     agreement: Mapping[int, float]
+    misfits: Mapping[int, float]
 
     def __getitem__(self, value: int) -> Float32[np.ndarray, "z y x"]:
         if value not in self.organs:
@@ -158,6 +164,7 @@ class MatchingMethod:
         matched = match(placed, self._tuned_supports, progress)
         probabilities = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
         found_alone = matched.raw.transpose(1, 0, 2, 3)
+        misfits = dict(zip(self.names, matched.misfits, strict=True))
         del matched  # of a long scan, the copy of its probabilities is large
         if pieces:
             self.keep_organs(query, probabilities)
@@ -169,7 +176,7 @@ class MatchingMethod:
             else float("nan")
             for value, refined, raw in zip(values, probabilities, found_alone, strict=True)
         }
-        return OnScan(probabilities, values, query.grid, agreement)
+        return OnScan(probabilities, values, query.grid, agreement, misfits)
 
     def keep_organs(self, query: Query, probabilities: Float32[np.ndarray, "k z y x"]) -> None:
         """Set the probability to 0 in components of an organ's label that are not the organ.
@@ -185,27 +192,26 @@ class MatchingMethod:
             if len(found) > n_pieces:
                 scores = []
                 for piece in found:
-                    masks = np.zeros((len(mask), len(self.names), *mask.shape[1:]), np.float32)
-                    masks[:, organ] = piece
-                    scores.append(self._reverse(query.placed, masks, [organ])[organ])
+                    cells = torch.zeros(*query.placed.coarse.body.shape, len(self.names))
+                    cells[..., organ] = _cells(piece.astype(np.float32))
+                    scores.append(self._reverse(query.placed, cells, [organ])[organ])
                 found = [found[best] for best in np.argsort(scores)[::-1][:n_pieces]]
             probability[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
 
     def reverse(self, query: Query, labels: UInt[np.ndarray, "z y x"]) -> dict[str, float]:
         """Reverse Dice of each organ, for the best support."""
-        masks = [query.grid.shares(labels == v) for v in self.names]
+        cells = [_cells(query.grid.shares(labels == v)) for v in self.names]
         organs = range(len(self.names))
-        scores = self._reverse(query.placed, np.stack(masks, axis=1), organs)
+        scores = self._reverse(query.placed, torch.stack(cells, dim=-1), organs)
         return dict(zip(self.names.values(), scores, strict=True))
 
     def _reverse(
-        self, placed: Placed, masks: Float32[np.ndarray, "z k y x"], organs: Sequence[int]
+        self, placed: Placed, cells: Float32[Tensor, "z h w k"], organs: Sequence[int]
     ) -> list[float]:
-        """Reverse Dice of masks on the working slices, for the best support.
+        """Reverse Dice of the organs' shares of coarse cells, for the best support.
 
         Each of ``organs`` may be where it was located or where the alignment of the scan puts it.
         """
-        cells = shares(torch.from_numpy(masks), STRIDE)
         deviations = prior(self.frame.pixel)
         best = [0.0] * cells.shape[-1]
         for support, alignment, located in zip(
@@ -224,3 +230,8 @@ class MatchingMethod:
         working, grid = self.frame.resample(scan)
         masks = [grid.shares(label == value) for value in names]
         return working, np.stack(masks, axis=1)
+
+
+def _cells(mask: Float32[np.ndarray, "z y x"]) -> Float32[Tensor, "z h w"]:
+    """The share of each coarse cell that a mask covers."""
+    return shares(torch.from_numpy(mask)[:, None], STRIDE)[..., 0]

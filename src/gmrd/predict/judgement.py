@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ LOW_DICE = 0.6
 """An estimate below this is a finding."""
 LOW_SIMILARITY = 0.4
 BY_REVERSE = 1.0, 0.08
-BY_AGREEMENT = 1.258, -0.298
 """Slope and intercept of the regression to an organ's Dice, see docs/predict.md."""
+BY_MATCHING = 0.63, -1.33, 0.51, 0.06
+"""The same for an organ that matching found: of its agreement, its misfit and its reverse Dice,
+and the intercept."""
 VOLUME_RATIO = 3.0
 LEAST_COVERED = 0.9
 
@@ -126,16 +129,23 @@ def _of_organ(name: str, organ: OrganEvidence) -> Iterator[Finding]:
 def dice_by_reverse(reverse: float) -> float:
     """Expected Dice of an organ that a network found, from its reverse Dice.
 
-    See :mod:`gmrd.matching.reverse`; for organs found by matching see :func:`dice_by_agreement`.
+    See :mod:`gmrd.matching.reverse`; for organs found by matching see :func:`dice_by_matching`.
     """
-    return _on_line(reverse, BY_REVERSE)
+    slope, intercept = BY_REVERSE
+    return _share(slope * reverse + intercept)
 
 
-def dice_by_agreement(agreement: float) -> float:
-    """Expected Dice of a matched organ, from its agreement with regions and shape."""
-    return _on_line(agreement, BY_AGREEMENT)
+def dice_by_matching(agreement: float, misfit: float, reverse: float) -> float:
+    """Expected Dice of an organ that matching found; nan if it found none.
+
+    Args:
+        agreement: ratio of refined to matched probabilities within the organ's label.
+        misfit: of its registered mask, see :class:`gmrd.matching.segmenter.Matched`.
+        reverse: its reverse Dice, see :mod:`gmrd.matching.reverse`.
+    """
+    by_agreement, by_misfit, by_reverse, intercept = BY_MATCHING
+    return _share(by_agreement * agreement + by_misfit * misfit + by_reverse * reverse + intercept)
 
 
-def _on_line(value: float, line: tuple[float, float]) -> float:
-    slope, intercept = line
-    return min(1.0, max(0.0, slope * value + intercept))
+def _share(value: float) -> float:
+    return value if math.isnan(value) else min(1.0, max(0.0, value))

@@ -29,10 +29,27 @@ def test_the_organ_is_found_in_another_scan(method: MatchingMethod) -> None:
     assert 2 * ((labels == 1) & (truth == 1)).sum() / ((labels == 1).sum() + truth.sum()) > 0.7
     assert method.reverse(query, labels)["ball"] > 0.5
     assert list(found) == [1]
-    assert 0.6 < found.agreement[1] < 1.1
-    assert 0 < found.misfits[1] < 0.2
+    assert 0.6 < found.estimated[1] <= 1
     with pytest.raises(KeyError):
         found[2]
+
+
+def test_a_support_that_finds_nothing_right_hardly_counts(support: tuple[Path, Path]) -> None:
+    good, (scan, label) = read_pair(*support), read_pair(*support)
+    noise = np.random.default_rng(0).standard_normal(scan.image.shape).astype(np.float32)
+    bad = Scan("noise", noise, affine()), np.roll(label, 12, axis=2)
+    image, _ = ball(2)
+    query = Scan("b", image, affine())
+    alone, both, reversed_ = (
+        method(method.place(query))
+        for pairs in ([good], [good, bad], [bad, good])
+        for method in [MatchingMethod(pairs, {1: "ball"}, encoder="lite0")]
+    )
+    expected = alone.labels() == 1
+    for found in (both, reversed_):
+        mask = found.labels() == 1
+        assert 2 * (mask & expected).sum() / (mask.sum() + expected.sum()) > 0.9
+        assert found.estimated[1] == pytest.approx(alone.estimated[1], abs=0.1)
 
 
 def test_the_piece_that_leads_home_is_kept_whatever_the_evidence(method: MatchingMethod) -> None:

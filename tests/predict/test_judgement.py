@@ -83,10 +83,6 @@ def test_an_estimate_is_a_dice(estimate: Callable[[float], float]) -> None:
     assert max(estimates) <= 1
 
 
-def test_nothing_found_has_no_estimate() -> None:
-    assert np.isnan(dice_by_matching(float("nan"), 1.0, 0.0))
-
-
 def test_noise_is_called_unlike_the_support(support: Pair, module: GMRDModule) -> None:
     noise = np.random.default_rng(0).standard_normal((12, 40, 44)).astype(np.float32)
     found = gmrd.segment([support], Scan("noise", noise, affine()), module)

@@ -127,6 +127,11 @@ class Placed:
     organs: tuple[tuple[Alignment, ...], ...]
     mirrored: bool
 
+    def alone(self, place: int) -> Placed:
+        """The query aligned with one of the supports."""
+        alignments, organs = self.alignments[place], self.organs[place]
+        return replace(self, alignments=(alignments,), organs=(organs,))
+
 
 def place(
     query: WorkingScan, supports: Sequence[MatchingSupport], progress: Progress = silent

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt
+from jaxtyping import Float32, Float64, UInt
 from torch import Tensor
 
 from gmrd.errors import InputError
@@ -28,7 +28,10 @@ from gmrd.matching.tuning import Tuning, tune
 from gmrd.nn.lite import STRIDE, fused_encoder
 from gmrd.predict.frame import Frame
 from gmrd.predict.geometry import Grid
+from gmrd.predict.judgement import dice_by_matching
 
+SURENESS = 0.1
+"""Of two supports whose organ's estimated Dice differs by this, one weighs e times the other."""
 LEAST_CELLS = 0.5
 """Smallest total area of an organ, in cells of the fine grid."""
 
@@ -62,16 +65,13 @@ class OnScan(Mapping[int, Float32[np.ndarray, "z y x"]]):
         slices: probabilities on the working slices.
         organs: the organs' label values.
         grid: the mapping to the scan.
-        agreement: by label value, the ratio of refined to matched probabilities within the label;
-            nan for an organ that was not found.
-        misfits: by label value, see :class:`gmrd.matching.segmenter.Matched`.
+        estimated: by label value, the Dice to expect.
     """
 
     slices: Float32[np.ndarray, "k z y x"]
     organs: tuple[int, ...]
     grid: Grid
-    agreement: Mapping[int, float]
-    misfits: Mapping[int, float]
+    estimated: Mapping[int, float]
 
     def __getitem__(self, value: int) -> Float32[np.ndarray, "z y x"]:
         if value not in self.organs:
@@ -155,28 +155,55 @@ class MatchingMethod:
     def __call__(self, query: Query, *, pieces: bool = True, progress: Progress = silent) -> OnScan:
         """Every organ's probabilities.
 
+        Each support segments the query on its own, and an organ's probabilities are averaged with
+        weights by its estimated Dice: matched jointly, one support in whose place for the spleen
+        lay a stomach undid what the other had right.
+
         Args:
             query: the aligned query.
             pieces: keep as many components of each organ as are annotated.
             progress: called during the work.
         """
         placed = query.placed if self.tuning is None else self.tuning.placed(query.placed)
-        matched = match(placed, self._tuned_supports, progress)
-        probabilities = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
-        found_alone = matched.raw.transpose(1, 0, 2, 3)
-        misfits = dict(zip(self.names, matched.misfits, strict=True))
-        del matched  # of a long scan, the copy of its probabilities is large
-        if pieces:
-            self.keep_organs(query, probabilities)
+        mean = _WeightedMean()
+        for nth, support in enumerate(self.supports):
+            matched = match(placed.alone(nth), [self._tuned_supports[nth]], progress)
+            raw = matched.raw.transpose(1, 0, 2, 3)
+            found = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
+            misfits = matched.misfits
+            del matched  # of a long scan, the copy of its probabilities is large
+            alone = query.placed.alone(nth)
+            if pieces:
+                self._keep_organs(alone, [support], found)
+            mean.add(found, self._estimated(alone, support, found, raw, misfits))
+        probabilities = mean.probabilities()
+        if pieces and len(self.supports) > 1:
+            self._keep_organs(query.placed, self.supports, probabilities)
         values = tuple(self.names)
-        labels = most_probable(probabilities, values)
-        agreement = {
-            value: float(refined[labels == value].sum() / raw[labels == value].sum())
-            if (labels == value).any()
-            else float("nan")
-            for value, refined, raw in zip(values, probabilities, found_alone, strict=True)
-        }
-        return OnScan(probabilities, values, query.grid, agreement, misfits)
+        estimated = dict(zip(values, mean.estimated().tolist(), strict=True))
+        return OnScan(probabilities, values, query.grid, estimated)
+
+    def _estimated(
+        self,
+        placed: Placed,
+        support: MatchingSupport,
+        found: Float32[np.ndarray, "k z y x"],
+        raw: Float32[np.ndarray, "k z y x"],
+        misfits: Sequence[float],
+    ) -> Float64[np.ndarray, " k"]:
+        """The Dice to expect of each organ as one support found it; 0 where it found nothing."""
+        labels = most_probable(found, tuple(self.names))
+        masks = [labels == value for value in self.names]
+        cells = torch.stack([_cells(mask.astype(np.float32)) for mask in masks], dim=-1)
+        reverse = self._reverse(placed, [support], cells, range(len(masks)))
+        return np.array([
+            dice_by_matching(float(here[mask].sum() / there[mask].sum()), misfit, back)
+            if mask.any()
+            else 0.0
+            for mask, here, there, misfit, back in zip(
+                masks, found, raw, misfits, reverse, strict=True
+            )
+        ])  # fmt: skip
 
     def keep_organs(self, query: Query, probabilities: Float32[np.ndarray, "k z y x"]) -> None:
         """Set the probability to 0 in components of an organ's label that are not the organ.
@@ -184,17 +211,25 @@ class MatchingMethod:
         As many are kept as are annotated, those with the best reverse Dice: by evidence alone, a
         kidney was lost to a stomach.
         """
+        self._keep_organs(query.placed, self.supports, probabilities)
+
+    def _keep_organs(
+        self,
+        placed: Placed,
+        supports: Sequence[MatchingSupport],
+        probabilities: Float32[np.ndarray, "k z y x"],
+    ) -> None:
         labels = most_probable(probabilities, tuple(self.names))
         for organ, (value, probability) in enumerate(zip(self.names, probabilities, strict=True)):
             mask = labels == value
-            n_pieces = max(support.n_pieces[organ] for support in self.supports)
+            n_pieces = max(support.n_pieces[organ] for support in supports)
             found = evident_pieces(mask, probability)
             if len(found) > n_pieces:
                 scores = []
                 for piece in found:
-                    cells = torch.zeros(*query.placed.coarse.body.shape, len(self.names))
+                    cells = torch.zeros(*placed.coarse.body.shape, len(self.names))
                     cells[..., organ] = _cells(piece.astype(np.float32))
-                    scores.append(self._reverse(query.placed, cells, [organ])[organ])
+                    scores.append(self._reverse(placed, supports, cells, [organ])[organ])
                 found = [found[best] for best in np.argsort(scores)[::-1][:n_pieces]]
             probability[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
 
@@ -202,11 +237,15 @@ class MatchingMethod:
         """Reverse Dice of each organ, for the best support."""
         cells = [_cells(query.grid.shares(labels == v)) for v in self.names]
         organs = range(len(self.names))
-        scores = self._reverse(query.placed, torch.stack(cells, dim=-1), organs)
+        scores = self._reverse(query.placed, self.supports, torch.stack(cells, dim=-1), organs)
         return dict(zip(self.names.values(), scores, strict=True))
 
     def _reverse(
-        self, placed: Placed, cells: Float32[Tensor, "z h w k"], organs: Sequence[int]
+        self,
+        placed: Placed,
+        supports: Sequence[MatchingSupport],
+        cells: Float32[Tensor, "z h w k"],
+        organs: Sequence[int],
     ) -> list[float]:
         """Reverse Dice of the organs' shares of coarse cells, for the best support.
 
@@ -215,7 +254,7 @@ class MatchingMethod:
         deviations = prior(self.frame.pixel)
         best = [0.0] * cells.shape[-1]
         for support, alignment, located in zip(
-            self.supports, placed.alignments, placed.organs, strict=True
+            supports, placed.alignments, placed.organs, strict=True
         ):
             back = partial(reverse_dice, support.coarse, placed.coarse, cells)
             best = [*map(max, best, back(alignment, deviations))]
@@ -235,3 +274,46 @@ class MatchingMethod:
 def _cells(mask: Float32[np.ndarray, "z y x"]) -> Float32[Tensor, "z h w"]:
     """The share of each coarse cell that a mask covers."""
     return shares(torch.from_numpy(mask)[:, None], STRIDE)[..., 0]
+
+
+class _WeightedMean:
+    """Organs' probabilities averaged over supports, those that found an organ better weighing more.
+
+    The first support's weights are 1, so that of a single support the mean is what it found.
+    """
+
+    def __init__(self) -> None:
+        self.total: Float32[np.ndarray, "k z y x"] | None = None
+        self.scores: list[Float64[np.ndarray, " k"]] = []
+
+    def add(
+        self, found: Float32[np.ndarray, "k z y x"], estimated: Float64[np.ndarray, " k"]
+    ) -> None:
+        """Add what a support found, which is overwritten, and its estimated Dice."""
+        self.scores.append(estimated)
+        if self.total is None:
+            self.total = found
+        else:
+            found *= _by_organ(self._weights()[-1])
+            self.total += found
+
+    def probabilities(self) -> Float32[np.ndarray, "k z y x"]:
+        """The weighted mean."""
+        assert self.total is not None
+        self.total /= _by_organ(self._weights().sum(axis=0))
+        return self.total
+
+    def estimated(self) -> Float64[np.ndarray, " k"]:
+        """The weighted mean of the estimated Dice."""
+        mean: Float64[np.ndarray, " k"] = np.average(self.scores, axis=0, weights=self._weights())
+        return mean
+
+    def _weights(self) -> Float64[np.ndarray, "n k"]:
+        weights: Float64[np.ndarray, "n k"] = np.exp(
+            (np.stack(self.scores) - self.scores[0]) / SURENESS
+        )
+        return weights
+
+
+def _by_organ(values: Float64[np.ndarray, " k"]) -> Float32[np.ndarray, "k 1 1 1"]:
+    return values.astype(np.float32)[:, None, None, None]

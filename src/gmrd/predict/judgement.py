@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -136,7 +135,7 @@ def dice_by_reverse(reverse: float) -> float:
 
 
 def dice_by_matching(agreement: float, misfit: float, reverse: float) -> float:
-    """Expected Dice of an organ that matching found; nan if it found none.
+    """Expected Dice of an organ that matching found.
 
     Args:
         agreement: ratio of refined to matched probabilities within the organ's label.
@@ -148,4 +147,4 @@ def dice_by_matching(agreement: float, misfit: float, reverse: float) -> float:
 
 
 def _share(value: float) -> float:
-    return value if math.isnan(value) else min(1.0, max(0.0, value))
+    return min(1.0, max(0.0, value))

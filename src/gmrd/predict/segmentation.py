@@ -23,7 +23,6 @@ from gmrd.predict.judgement import (
     Finding,
     OrganEvidence,
     ScanEvidence,
-    dice_by_matching,
     dice_by_reverse,
     judge,
 )
@@ -125,11 +124,7 @@ class Predictor:
         else:
             matched = self.matching(placed, pieces=pieces, progress=self.progress)
             probabilities, labels = matched, matched.labels()
-            reverse = self.matching.reverse(placed, labels)
-            estimated = {
-                v: dice_by_matching(matched.agreement[v], matched.misfits[v], reverse[name])
-                for v, name in self.names.items()
-            }
+            estimated = dict(matched.estimated)
         volumes = {
             name: float(sum(np.count_nonzero(piece == value) for piece in labels)) * scan.voxel_ml
             for value, name in self.names.items()

@@ -85,9 +85,9 @@ ABLATIONS: dict[str, dict[str, object]] = {
         "gmrd.matching.scan.WorkingScan.fine": lambda scan, *args: blown_up(scan, *args)
     },
     "own_places": {
-        "gmrd.matching.segmenter.register_organs": lambda probability, _, __, supports: [
-            [None] * probability.shape[1] for _ in supports
-        ]
+        "gmrd.matching.segmenter.register_organs": lambda probability, *_: (
+            [None] * probability.shape[1]
+        )
     },
     "location": {
         "gmrd.matching.segmenter.locate": lambda _, support, alignment: (
@@ -95,8 +95,8 @@ ABLATIONS: dict[str, dict[str, object]] = {
         )
     },
     "scaling": {
-        "gmrd.matching.segmenter.local_scaling": lambda _, supports: torch.ones(
-            supports[0].shares.shape[-1]
+        "gmrd.matching.segmenter.local_scaling": lambda _, support: torch.ones(
+            support.shares.shape[-1]
         )
     },
     "edges": {"gmrd.matching.segmenter.follow_edges": lambda probability, _: probability},
@@ -189,7 +189,10 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             # From a slice's place in the extent to a height, through 1/6, 1/2 and 5/6.
             slope = (heights[2] - heights[0]) / (4 / 6)
             alignment = at_heights(
-                placed.alignments[0], placed.scan.heights[slices], float(heights[1]), float(slope)
+                placed.laid[0].alignment,
+                placed.scan.heights[slices],
+                float(heights[1]),
+                float(slope),
             )
             looks = []
             for cells, grid in (
@@ -199,7 +202,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
                 kept = torch.stack([(cells.grid.heights - h).abs().argmin() for h in heights])
                 shown = Annotated(cells.grid.at(kept), cells.shares[kept][..., organ : organ + 1])
                 expected = alignment.of(grid, slices.tolist())
-                looks.append(carry_labels(grid, grid.body, [(shown, expected)], deviations))
+                looks.append(carry_labels(grid, grid.body, shown, expected, deviations))
             coarse = enlarged(looks[0].probability, true.shape[1:])
 
             def on_pixels(
@@ -217,8 +220,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
                 placed.scan.spacing, support.smallest_ml,
             )  # fmt: skip
             three = Shapes(between(support, organ, annotated, float(slope)), support.scan.spacing)
-            laid = [(three, [alignment])]
-            where = placed.scan.heights, placed.scan.spacing[1], laid
+            where = placed.scan.heights, placed.scan.spacing[1], three, [alignment]
 
             def voted(
                 probability: torch.Tensor, by_region: regions.Regions = by_region
@@ -226,13 +228,12 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
                 found = by_region.vote(probability.numpy().copy(), REGISTERED_REGION_WEIGHT)
                 return torch.from_numpy(found)
 
-            ((fit,),) = register_organs(voted(probability), *where)
+            (fit,) = register_organs(voted(probability), *where)
             if fit is not None:
                 places = fit.positions(expected)
                 places[..., 0] = expected[..., 0]
-                laid_organ = [(shown, {0: places})]
                 probability = on_pixels(
-                    carry_organs(looks[1], grid, grid.body, laid_organ, deviations)
+                    carry_organs(looks[1], grid, grid.body, shown, {0: places}, deviations)
                 )
             shapes, _ = registered_shapes(voted(probability), *where)
             mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
@@ -297,7 +298,7 @@ def transfer(root: Path, supports: Sequence[str]) -> Found:
         )
         heights = query.placed.scan.heights
         here = torch.stack(torch.meshgrid(heights, rows, columns, indexing="ij"), dim=-1)
-        there = transformed(query.placed.alignments[0].matrix, here)
+        there = transformed(query.placed.laid[0].alignment.matrix, here)
         places = (there / torch.tensor(support.scan.spacing) - torch.tensor([0, 0.5, 0.5])).numpy()
         masks = {}
         for organ, name in enumerate(ORGANS.values()):

@@ -35,13 +35,12 @@ QUERY = scan(FAITHFUL, 0.5 * CHANGED + 0.8 * FAITHFUL + 0.5 * BESIDE)
 
 
 def probability(scaling: torch.Tensor | None) -> torch.Tensor:
-    laid = [(annotated(), QUERY.positions())]
-    found = carry_labels(QUERY, QUERY.body, laid, DEVIATIONS)
+    found = carry_labels(QUERY, QUERY.body, annotated(), QUERY.positions(), DEVIATIONS)
     return replace(found, scaling=scaling).probability
 
 
 def test_a_changed_organ_is_told_from_the_one_it_has_come_to_resemble() -> None:
-    scaling = local_scaling(QUERY, [annotated()])
+    scaling = local_scaling(QUERY, annotated())
     assert scaling[1] > 1 > scaling[0]
     plain, scaled = probability(None), probability(scaling)
     second = plain[0, 4:8, 6:10]
@@ -53,13 +52,13 @@ def test_a_changed_organ_is_told_from_the_one_it_has_come_to_resemble() -> None:
 
 
 def test_the_background_neither_gains_nor_loses() -> None:
-    scaling = local_scaling(QUERY, [annotated()])
+    scaling = local_scaling(QUERY, annotated())
     torch.testing.assert_close(probability(scaling).sum(dim=-1), probability(None).sum(dim=-1))
 
 
 def test_one_organ_alone_is_left_as_it_is() -> None:
     alone = annotated().only(0)
-    torch.testing.assert_close(local_scaling(QUERY, [alone]), torch.ones(1))
+    torch.testing.assert_close(local_scaling(QUERY, alone), torch.ones(1))
 
 
 def test_nothing_found_stays_nothing() -> None:
@@ -69,4 +68,4 @@ def test_nothing_found_stays_nothing() -> None:
 
 def test_a_query_without_a_body_scales_nothing() -> None:
     empty = replace(QUERY, body=torch.zeros_like(QUERY.body))
-    torch.testing.assert_close(local_scaling(empty, [annotated()]), torch.ones(2))
+    torch.testing.assert_close(local_scaling(empty, annotated()), torch.ones(2))

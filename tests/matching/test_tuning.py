@@ -32,7 +32,7 @@ def error(tuning: Tuning | None) -> float:
     expected = query.grid.positions() + torch.tensor([0.0, 12.0, -12.0])
     if tuning is not None:
         support, query = tuning.annotated(support), tuning.annotated(query)
-    found = carry_labels(query.grid, query.grid.body, [(support, expected)], PRIOR)
+    found = carry_labels(query.grid, query.grid.body, support, expected, PRIOR)
     return float((found.probability - query.shares).abs().mean())
 
 

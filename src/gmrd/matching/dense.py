@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -92,29 +92,26 @@ def shares(labels: Float32[Tensor, "z k y x"], cells: int) -> Float32[Tensor, "z
 def carry_labels(
     query: TokenGrid,
     where: Bool[Tensor, "z h w"],
-    supports: Sequence[tuple[Annotated, Float32[Tensor, "z h w 3"]]],
+    annotated: Annotated,
+    expected: Float32[Tensor, "z h w 3"],
     deviations: tuple[float, float],
     temperature: float = TEMPERATURE,
 ) -> Evidence:
     """Evidence for each label in the query's cells.
 
-    The positions of all supports compete for a query position, so the most similar support has the
-    most influence.
-
     Args:
         query: the cells to label.
         where: which of them to label.
-        supports: each with the positions (mm) at which the query's cells are expected in it.
+        annotated: the support's cells.
+        expected: positions (mm) at which the query's cells are expected in the support.
         deviations: of the positional prior in mm, (across slices, in plane).
         temperature: weight of the cosine similarity.
     """
-    n_organs = supports[0][0].shares.shape[-1]
-    sums = torch.zeros(*query.body.shape, n_organs + 1)
-    for annotated, expected in supports:
-        matcher = _Matcher(annotated, deviations, temperature)
-        for z in torch.nonzero(where.flatten(1).any(dim=1))[:, 0].tolist():
-            chosen = where[z]
-            sums[z][chosen] += matcher(query.tokens[z][chosen], expected[z][chosen])
+    sums = torch.zeros(*query.body.shape, annotated.shares.shape[-1] + 1)
+    matcher = _Matcher(annotated, deviations, temperature)
+    for z in torch.nonzero(where.flatten(1).any(dim=1))[:, 0].tolist():
+        chosen = where[z]
+        sums[z][chosen] = matcher(query.tokens[z][chosen], expected[z][chosen])
     return Evidence(sums[..., :-1], sums[..., -1])
 
 
@@ -122,7 +119,8 @@ def carry_organs(
     evidence: Evidence,
     query: TokenGrid,
     where: Bool[Tensor, "z h w"],
-    supports: Sequence[tuple[Annotated, Mapping[int, Float32[Tensor, "z h w 3"]]]],
+    annotated: Annotated,
+    expected: Mapping[int, Float32[Tensor, "z h w 3"]],
     deviations: tuple[float, float],
 ) -> Evidence:
     """The evidence with some organs expected at places of their own; the background's stays.
@@ -131,14 +129,14 @@ def carry_organs(
         evidence: from :func:`carry_labels`.
         query: the cells to label.
         where: which of them to label.
-        supports: each with the positions (mm) at which the query's cells are expected in it, by
-            organ; the organs are the same for all supports.
+        annotated: the support's cells.
+        expected: by organ, positions (mm) at which the query's cells are expected in the support.
         deviations: of the positional prior in mm, (across slices, in plane).
     """
     organs = evidence.organs.clone()
-    for organ in supports[0][1]:
-        own = [(annotated.only(organ), expected[organ]) for annotated, expected in supports]
-        organs[..., organ] = carry_labels(query, where, own, deviations).organs[..., 0]
+    for organ, places in expected.items():
+        own = carry_labels(query, where, annotated.only(organ), places, deviations)
+        organs[..., organ] = own.organs[..., 0]
     return replace(evidence, organs=organs)
 
 

@@ -36,7 +36,7 @@ def reverse_dice(
     """
     expected = inverse(alignment, query, support.grid)
     back = carry_labels(
-        support.grid, support.grid.body, [(Annotated(query, found), expected)], deviations
+        support.grid, support.grid.body, Annotated(query, found), expected, deviations
     ).probability
     scores = []
     for organ in range(found.shape[-1]):

@@ -9,8 +9,6 @@ taken over an organ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float32
 from torch import Tensor
@@ -26,19 +24,16 @@ WITHIN = 0.7
 """Cells with less than this share of the fullest cell's are an organ's edge."""
 
 
-def local_scaling(query: TokenGrid, supports: Sequence[Annotated]) -> Float32[Tensor, " k"]:
+def local_scaling(query: TokenGrid, support: Annotated) -> Float32[Tensor, " k"]:
     """Factor on each organ's evidence against that of the other organs.
 
     Args:
         query: coarse tokens.
-        supports: coarse cells.
+        support: coarse cells.
     """
     tokens = query.tokens[query.body]
-    nearest = [
-        torch.stack([_nearest(support, organ, tokens) for support in supports]).mean()
-        for organ in range(supports[0].shares.shape[-1])
-    ]
-    similarity = torch.stack(nearest)
+    organs = range(support.shares.shape[-1])
+    similarity = torch.stack([_nearest(support, organ, tokens) for organ in organs])
     return torch.exp(-TEMPERATURE / 2 * (similarity - similarity.mean()))
 
 

@@ -22,7 +22,7 @@ from gmrd.matching.location import locate
 from gmrd.matching.regions import ACTIVE, Regions
 from gmrd.matching.scaling import local_scaling
 from gmrd.matching.scan import Progress, WorkingScan, silent
-from gmrd.matching.shape import OrganRegistrations, Shapes, register_organs, registered_shapes
+from gmrd.matching.shape import OrganRegistration, Shapes, register_organs, registered_shapes
 from gmrd.matching.tokens import TokenGrid
 from gmrd.nn.lite import STRIDE
 
@@ -107,6 +107,19 @@ class MatchingSupport:
 
 
 @dataclass(frozen=True)
+class Laid:
+    """A query laid along one support.
+
+    Attributes:
+        alignment: of the scans.
+        organs: where each organ is expected; ``alignment`` itself where that is the best.
+    """
+
+    alignment: Alignment
+    organs: tuple[Alignment, ...]
+
+
+@dataclass(frozen=True)
 class Placed:
     """A query aligned with its supports.
 
@@ -114,23 +127,15 @@ class Placed:
         scan: the query.
         on_scale: the query with its intensities mapped to the scale of its most similar support.
         coarse: coarse tokens of ``on_scale``.
-        alignments: one for each support.
-        organs: for each support, where each of its organs is expected; the support's alignment
-            itself where that is the best.
+        laid: along each support.
         mirrored: whether the query is more similar to that support when mirrored.
     """
 
     scan: WorkingScan
     on_scale: WorkingScan
     coarse: TokenGrid
-    alignments: tuple[Alignment, ...]
-    organs: tuple[tuple[Alignment, ...], ...]
+    laid: tuple[Laid, ...]
     mirrored: bool
-
-    def alone(self, place: int) -> Placed:
-        """The query aligned with one of the supports."""
-        alignments, organs = self.alignments[place], self.organs[place]
-        return replace(self, alignments=(alignments,), organs=(organs,))
 
 
 def place(
@@ -148,15 +153,16 @@ def place(
     ranks = on_scale_of(nearest.scan, query, (coarse, nearest.coarse.grid), alignments[best])
     on_scale = replace(query, ranks=ranks)
     coarse = on_scale.coarse(encoder, progress)
-    closer = tuple(
-        realign(coarse, support.coarse.grid, alignment)
+    laid = tuple(
+        _laid(coarse, support, alignment)
         for support, alignment in zip(supports, alignments, strict=True)
     )
-    organs = tuple(
-        locate(coarse, support.coarse, alignment)
-        for support, alignment in zip(supports, closer, strict=True)
-    )
-    return Placed(query, on_scale, coarse, closer, organs, mirrored)
+    return Placed(query, on_scale, coarse, laid, mirrored)
+
+
+def _laid(coarse: TokenGrid, support: MatchingSupport, alignment: Alignment) -> Laid:
+    closer = realign(coarse, support.coarse.grid, alignment)
+    return Laid(closer, locate(coarse, support.coarse, closer))
 
 
 @dataclass(frozen=True)
@@ -190,34 +196,37 @@ def prior(pixel: float) -> tuple[float, float]:
 
 
 def match(
-    placed: Placed, supports: Sequence[MatchingSupport], progress: Progress = silent
+    placed: Placed, laid: Laid, support: MatchingSupport, progress: Progress = silent
 ) -> Matched:
-    """Segment a query: dense matching with its supports, then refinement.
+    """Segment a query: dense matching with one support, then refinement.
 
     Every position of the query is matched with the annotated slices near its aligned position,
     first on coarse cells, then on fine ones where the coarse cells found anything; an organ near
     the place where it was located. Each is then registered on its own to what was found of it, and
     matched again from there.
+
+    Args:
+        placed: the query.
+        laid: along the support.
+        support: the annotated scan.
+        progress: called during the work.
     """
     query, coarse = placed.scan, placed.coarse
     deviations = prior(query.spacing[1])
-    shown = [support.coarse for support in supports]
-    scaling = local_scaling(coarse, shown)
-    first = _located(coarse, coarse.body, shown, placed, deviations)
+    scaling = local_scaling(coarse, support.coarse)
+    first = _located(coarse, coarse.body, support.coarse, laid, deviations)
     first = replace(first, scaling=scaling)
     where = _found(first.probability)
     if not where.any():
         n_slices, *sides = query.ranks.shape
         nothing = np.zeros((n_slices, first.organs.shape[-1], *sides), dtype=np.float32)
         return Matched(nothing, nothing.copy(), [1.0] * nothing.shape[1])
-    look = _FineMatching(where, placed, supports, deviations, scaling, progress)
+    look = _FineMatching(where, placed, laid, support, deviations, scaling, progress)
     progress("Refining", 0, 4)
-    laid = [(s.shapes, organs) for s, organs in zip(supports, placed.organs, strict=True)]
-    frame = query.heights, query.spacing[1], laid
-    smallest = min(support.smallest_ml for support in supports)
+    frame = query.heights, query.spacing[1], support.shapes, laid.organs
     # Twice, because finding the regions of a long scan needs the memory.
     active = (look.on_pixels(look.evidence) > ACTIVE).any(dim=1).numpy()
-    regions = Regions(query.ranks, active, query.spacing, smallest)
+    regions = Regions(query.ranks, active, query.spacing, support.smallest_ml)
     found = look.on_pixels(look.evidence)
     progress("Refining", 1, 4)
     registrations = register_organs(_voted(found, query, regions), *frame)
@@ -234,33 +243,26 @@ def match(
     progress("Refining", 4, 4)
     found_alone = raw.numpy()
     for probability in (refined, found_alone):
-        _restore(probability, supports)
+        _restore(probability, support)
     return Matched(refined, found_alone, misfits)
 
 
 def _located(
     grid: TokenGrid,
     where: Bool[Tensor, "z h w"],
-    shown: Sequence[Annotated],
-    placed: Placed,
+    shown: Annotated,
+    laid: Laid,
     deviations: tuple[float, float],
     slices: Sequence[int] | None = None,
 ) -> Evidence:
     """The evidence with every organ expected where it was located."""
-    laid = list(zip(shown, placed.alignments, placed.organs, strict=True))
-    of_scan = [(annotated, alignment.of(grid, slices)) for annotated, alignment, _ in laid]
-    evidence = carry_labels(grid, where, of_scan, deviations)
+    evidence = carry_labels(grid, where, shown, laid.alignment.of(grid, slices), deviations)
     moved = {
-        organ
-        for _, alignment, organs in laid
-        for organ, own in enumerate(organs)
-        if own is not alignment
+        organ: own.of(grid, slices)
+        for organ, own in enumerate(laid.organs)
+        if own is not laid.alignment
     }
-    of_organs = [
-        (annotated, {organ: organs[organ].of(grid, slices) for organ in moved})
-        for annotated, _, organs in laid
-    ]
-    return carry_organs(evidence, grid, where, of_organs, deviations)
+    return carry_organs(evidence, grid, where, shown, moved, deviations)
 
 
 class _FineMatching:
@@ -274,40 +276,35 @@ class _FineMatching:
         self,
         where: Bool[Tensor, "z h w"],
         placed: Placed,
-        supports: Sequence[MatchingSupport],
+        laid: Laid,
+        support: MatchingSupport,
         deviations: tuple[float, float],
         scaling: Float32[Tensor, " k"],
         progress: Progress,
     ) -> None:
         self.shape = placed.scan.ranks.shape
-        self.placed = placed
+        self.laid = laid
         self.slices = torch.nonzero(where.flatten(1).any(dim=1))[:, 0]
-        self.grid = placed.on_scale.fine(supports[0].encoder, self.slices, progress)
+        self.grid = placed.on_scale.fine(support.encoder, self.slices, progress)
         self.where = where[self.slices] & self.grid.body
         self.deviations = deviations
-        self.shown = [support.fine.thinned() for support in supports]
+        self.shown = support.fine.thinned()
         evidence = _located(
-            self.grid, self.where, self.shown, placed, deviations, self.slices.tolist()
+            self.grid, self.where, self.shown, laid, deviations, self.slices.tolist()
         )
         self.evidence = replace(evidence, scaling=scaling)
 
-    def with_registered(self, registrations: OrganRegistrations) -> Evidence:
+    def with_registered(self, registrations: Sequence[OrganRegistration | None]) -> Evidence:
         """The evidence with each organ expected where it was registered; the background's stays."""
         slices = self.slices.tolist()
-        found = {
-            organ for of_support in registrations for organ, fit in enumerate(of_support) if fit
+        places = {
+            organ: fit.positions(self.laid.organs[organ].of(self.grid, slices))
+            for organ, fit in enumerate(registrations)
+            if fit is not None
         }
-        shown = []
-        for annotated, organs, fits in zip(
-            self.shown, self.placed.organs, registrations, strict=True
-        ):
-            expected = {organ: organs[organ].of(self.grid, slices) for organ in found}
-            laid = {
-                organ: fit.positions(place) if (fit := fits[organ]) else place
-                for organ, place in expected.items()
-            }
-            shown.append((annotated, laid))
-        return carry_organs(self.evidence, self.grid, self.where, shown, self.deviations)
+        return carry_organs(
+            self.evidence, self.grid, self.where, self.shown, places, self.deviations
+        )
 
     def on_pixels(self, evidence: Evidence) -> Float32[Tensor, "z k y x"]:
         """Probabilities of all slices; 0 where nothing was matched."""
@@ -335,15 +332,12 @@ def _smooth(
     return organs
 
 
-def _restore(
-    probability: Float32[np.ndarray, "z k y x"], supports: Sequence[MatchingSupport]
-) -> None:
+def _restore(probability: Float32[np.ndarray, "z k y x"], support: MatchingSupport) -> None:
     """Give back half of what blurring takes from the probability of thin organs, in place.
 
     With all of it, rings of 8 mm in abdominal organs were found too thick.
     """
-    attainable = torch.stack([support.shapes.attainable for support in supports]).mean(dim=0)
-    probability /= ((1 + attainable.numpy()) / 2)[:, None, None]
+    probability /= ((1 + support.shapes.attainable.numpy()) / 2)[:, None, None]
     np.minimum(probability, 1.0, out=probability)
 
 

@@ -119,31 +119,29 @@ class OrganRegistration:
         return _moved(relative, self.change) * self.deviation + self.centre
 
 
-OrganRegistrations = Sequence[Sequence[OrganRegistration | None]]
-"""For each support, its organs' registrations; None for an organ that was not found."""
-
-
 def register_organs(
     probability: Float32[Tensor, "z k y x"],
     heights: Float32[Tensor, " z"],
     pixel: float,
-    supports: Sequence[tuple[Shapes, Sequence[Alignment]]],
-) -> OrganRegistrations:
+    shapes: Shapes,
+    alignments: Sequence[Alignment],
+) -> list[OrganRegistration | None]:
     """Register each annotated organ to what was found of it, starting from where it is expected.
 
     Args:
         probability: organ probabilities of the query.
         heights: positions of the query's slices in mm.
-        pixel: side of a pixel in mm, the same for query and supports.
-        supports: masks of each support, and the alignment for each of its organs.
+        pixel: side of a pixel in mm, the same for query and support.
+        shapes: the support's masks.
+        alignments: for each of its organs.
+
+    Returns:
+        None for an organ that was not found.
     """
     cells = F.avg_pool2d(probability, CELL_PX)
     return [
-        [
-            _registered(cells[:, organ], shapes, organ, _expected(alignment, cells, heights, pixel))
-            for organ, alignment in enumerate(alignments)
-        ]
-        for shapes, alignments in supports
+        _registered(cells[:, organ], shapes, organ, _expected(alignment, cells, heights, pixel))
+        for organ, alignment in enumerate(alignments)
     ]
 
 
@@ -151,28 +149,22 @@ def registered_shapes(
     probability: Float32[Tensor, "z k y x"],
     heights: Float32[Tensor, " z"],
     pixel: float,
-    supports: Sequence[tuple[Shapes, Sequence[Alignment]]],
+    shapes: Shapes,
+    alignments: Sequence[Alignment],
 ) -> tuple[Float32[Tensor, "z k y x"], list[float]]:
     """Each organ's annotated mask, registered to what was found of it, and its misfit.
 
-    Of several supports, the mask that agrees best is taken. The probabilities of an organ that was
-    not found stay as they are, and its misfit is 1: nothing agrees. The arguments are those of
-    :func:`register_organs`.
+    The probabilities of an organ that was not found stay as they are, and its misfit is 1: nothing
+    agrees. The arguments are those of :func:`register_organs`.
     """
-    registrations = register_organs(probability, heights, pixel, supports)
+    registrations = register_organs(probability, heights, pixel, shapes, alignments)
     masks = F.avg_pool2d(probability, CELL_PX)
     misfits = [1.0] * masks.shape[1]
-    for organ in range(masks.shape[1]):
-        found = [
-            (registration, *support)
-            for support, of_support in zip(supports, registrations, strict=True)
-            if (registration := of_support[organ]) is not None
-        ]
-        if found:
-            best, shapes, alignments = min(found, key=lambda each: each[0].loss)
+    for organ, registration in enumerate(registrations):
+        if registration is not None:
             expected = _expected(alignments[organ], masks, heights, pixel)
-            masks[:, organ] = shapes.at(organ, best.positions(expected))
-            misfits[organ] = best.loss
+            masks[:, organ] = shapes.at(organ, registration.positions(expected))
+            misfits[organ] = registration.loss
     size = list(probability.shape[2:])
     return F.interpolate(masks, size=size, mode="bilinear", align_corners=False), misfits
 

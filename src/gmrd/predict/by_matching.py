@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -52,8 +52,8 @@ class Query:
     def consistency(self) -> tuple[float, ...]:
         """For each support, the mean cycle consistency; 0 where the alignment collapsed."""
         return tuple(
-            0.0 if alignment.collapsed else alignment.consistency
-            for alignment in self.placed.alignments
+            0.0 if laid.alignment.collapsed else laid.alignment.consistency
+            for laid in self.placed.laid
         )
 
 
@@ -166,13 +166,15 @@ class MatchingMethod:
         """
         placed = query.placed if self.tuning is None else self.tuning.placed(query.placed)
         mean = _WeightedMean()
-        for nth, support in enumerate(self.supports):
-            matched = match(placed.alone(nth), [self._tuned_supports[nth]], progress)
+        for support, tuned, laid in zip(
+            self.supports, self._tuned_supports, placed.laid, strict=True
+        ):
+            matched = match(placed, laid, tuned, progress)
             raw = matched.raw.transpose(1, 0, 2, 3)
             found = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
             misfits = matched.misfits
             del matched  # of a long scan, the copy of its probabilities is large
-            alone = query.placed.alone(nth)
+            alone = replace(query.placed, laid=(laid,))
             if pieces:
                 self._keep_organs(alone, [support], found)
             mean.add(found, self._estimated(alone, support, found, raw, misfits))
@@ -253,14 +255,13 @@ class MatchingMethod:
         """
         deviations = prior(self.frame.pixel)
         best = [0.0] * cells.shape[-1]
-        for support, alignment, located in zip(
-            supports, placed.alignments, placed.organs, strict=True
-        ):
+        for support, laid in zip(supports, placed.laid, strict=True):
             back = partial(reverse_dice, support.coarse, placed.coarse, cells)
-            best = [*map(max, best, back(alignment, deviations))]
+            best = [*map(max, best, back(laid.alignment, deviations))]
             for organ in organs:
-                if located[organ] is not alignment:
-                    best[organ] = max(best[organ], back(located[organ], deviations)[organ])
+                located = laid.organs[organ]
+                if located is not laid.alignment:
+                    best[organ] = max(best[organ], back(located, deviations)[organ])
         return best
 
     def _lay(

@@ -60,7 +60,7 @@ def test_the_piece_that_leads_home_is_kept_whatever_the_evidence(method: Matchin
     elsewhere = np.zeros_like(organ)
     elsewhere[3:9, 40:80, 140:190] = True  # more evidence
     probability[0][elsewhere] = 0.7
-    method.keep_organs(query, probability)
+    method.keep_organs(query.placed, method.supports, probability)
     assert (probability[0] == np.where(organ, np.float32(0.6), 0)).all()
 
 

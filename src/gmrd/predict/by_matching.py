@@ -176,11 +176,11 @@ class MatchingMethod:
             del matched  # of a long scan, the copy of its probabilities is large
             alone = replace(query.placed, laid=(laid,))
             if pieces:
-                self._keep_organs(alone, [support], found)
+                self.keep_organs(alone, [support], found)
             mean.add(found, self._estimated(alone, support, found, raw, misfits))
         probabilities = mean.probabilities()
         if pieces and len(self.supports) > 1:
-            self._keep_organs(query.placed, self.supports, probabilities)
+            self.keep_organs(query.placed, self.supports, probabilities)
         values = tuple(self.names)
         estimated = dict(zip(values, mean.estimated().tolist(), strict=True))
         return OnScan(probabilities, values, query.grid, estimated)
@@ -207,20 +207,22 @@ class MatchingMethod:
             )
         ])  # fmt: skip
 
-    def keep_organs(self, query: Query, probabilities: Float32[np.ndarray, "k z y x"]) -> None:
-        """Set the probability to 0 in components of an organ's label that are not the organ.
-
-        As many are kept as are annotated, those with the best reverse Dice: by evidence alone, a
-        kidney was lost to a stomach.
-        """
-        self._keep_organs(query.placed, self.supports, probabilities)
-
-    def _keep_organs(
+    def keep_organs(
         self,
         placed: Placed,
         supports: Sequence[MatchingSupport],
         probabilities: Float32[np.ndarray, "k z y x"],
     ) -> None:
+        """Set the probability to 0 in components of an organ's label that are not the organ.
+
+        As many are kept as are annotated, those with the best reverse Dice: by evidence alone, a
+        kidney was lost to a stomach.
+
+        Args:
+            placed: the query, laid along the supports.
+            supports: the annotated scans.
+            probabilities: of every organ; changed in place.
+        """
         labels = most_probable(probabilities, tuple(self.names))
         for organ, (value, probability) in enumerate(zip(self.names, probabilities, strict=True)):
             mask = labels == value

@@ -179,7 +179,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
 
     def found(scan: Scan, truth: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         query = made.matching.place(scan)
-        placed, masks = query.placed, {}
+        (placed,), masks = query.placed, {}
         deviations = prior(placed.scan.spacing[1])
         for organ, (value, name) in enumerate(ORGANS.items()):
             true = query.grid.slices((truth == value).astype(np.float32)) > 0.5
@@ -189,7 +189,7 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
             # From a slice's place in the extent to a height, through 1/6, 1/2 and 5/6.
             slope = (heights[2] - heights[0]) / (4 / 6)
             alignment = at_heights(
-                placed.laid[0].alignment,
+                placed.alignment,
                 placed.scan.heights[slices],
                 float(heights[1]),
                 float(slope),
@@ -291,14 +291,15 @@ def transfer(root: Path, supports: Sequence[str]) -> Found:
 
     def found(scan: Scan, _: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         query = made.matching.place(scan)
-        ranks = query.placed.scan.ranks
-        _, y, x = query.placed.scan.spacing
+        (placed,) = query.placed
+        ranks = placed.scan.ranks
+        _, y, x = placed.scan.spacing
         rows, columns = (
             (torch.arange(n) + 0.5) * mm for n, mm in zip(ranks.shape[1:], (y, x), strict=True)
         )
-        heights = query.placed.scan.heights
+        heights = placed.scan.heights
         here = torch.stack(torch.meshgrid(heights, rows, columns, indexing="ij"), dim=-1)
-        there = transformed(query.placed.laid[0].alignment.matrix, here)
+        there = transformed(placed.alignment.matrix, here)
         places = (there / torch.tensor(support.scan.spacing) - torch.tensor([0, 0.5, 0.5])).numpy()
         masks = {}
         for organ, name in enumerate(ORGANS.values()):

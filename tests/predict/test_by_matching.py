@@ -77,8 +77,8 @@ def test_the_number_of_threads_changes_no_more_than_rounding(method: MatchingMet
 
 def test_a_mirrored_scan_is_noticed(method: MatchingMethod) -> None:
     image, _ = ball(1)
-    assert not method.place(Scan("b", image, affine())).placed.mirrored
-    assert method.place(Scan("b", image[:, :, ::-1].copy(), affine())).placed.mirrored
+    assert not method.place(Scan("b", image, affine())).mirrored
+    assert method.place(Scan("b", image[:, :, ::-1].copy(), affine())).mirrored
 
 
 def test_a_speck_is_left_out_and_alone_refused(support: tuple[Path, Path]) -> None:

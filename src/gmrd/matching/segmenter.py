@@ -107,62 +107,51 @@ class MatchingSupport:
 
 
 @dataclass(frozen=True)
-class Laid:
-    """A query laid along one support.
-
-    Attributes:
-        alignment: of the scans.
-        organs: where each organ is expected; ``alignment`` itself where that is the best.
-    """
-
-    alignment: Alignment
-    organs: tuple[Alignment, ...]
-
-
-@dataclass(frozen=True)
 class Placed:
-    """A query aligned with its supports.
+    """A query laid along a support.
 
     Attributes:
         scan: the query.
-        on_scale: the query with its intensities mapped to the scale of its most similar support.
+        on_scale: the query with its intensities mapped to the support's scale.
         coarse: coarse tokens of ``on_scale``.
-        laid: along each support.
-        mirrored: whether the query is more similar to that support when mirrored.
+        alignment: of the scans.
+        organs: where each organ is expected; ``alignment`` itself where that is the best.
     """
 
     scan: WorkingScan
     on_scale: WorkingScan
     coarse: TokenGrid
-    laid: tuple[Laid, ...]
-    mirrored: bool
+    alignment: Alignment
+    organs: tuple[Alignment, ...]
 
 
 def place(
-    query: WorkingScan, supports: Sequence[MatchingSupport], progress: Progress = silent
+    query: WorkingScan, coarse: TokenGrid, support: MatchingSupport, progress: Progress = silent
 ) -> Placed:
-    """Align a query with its supports, first by its own ranks, then on the support's scale."""
-    encoder = supports[0].encoder
-    coarse = query.coarse(encoder, progress)
-    alignments = [
-        align(coarse, support.coarse.grid, query.box(), support.scan.box()) for support in supports
-    ]
-    best = max(range(len(supports)), key=lambda place: alignments[place].similarity)
-    nearest = supports[best]
-    mirrored = _mirrored(query, coarse, nearest, alignments[best])
-    ranks = on_scale_of(nearest.scan, query, (coarse, nearest.coarse.grid), alignments[best])
+    """Align a query with a support, first by its own ranks, then on the support's scale.
+
+    Args:
+        query: the scan.
+        coarse: its coarse tokens.
+        support: the annotated scan.
+        progress: called while slices are encoded.
+    """
+    there = support.coarse.grid
+    first = align(coarse, there, query.box(), support.scan.box())
+    ranks = on_scale_of(support.scan, query, (coarse, there), first)
     on_scale = replace(query, ranks=ranks)
-    coarse = on_scale.coarse(encoder, progress)
-    laid = tuple(
-        _laid(coarse, support, alignment)
-        for support, alignment in zip(supports, alignments, strict=True)
-    )
-    return Placed(query, on_scale, coarse, laid, mirrored)
+    coarse = on_scale.coarse(support.encoder, progress)
+    closer = realign(coarse, there, first)
+    return Placed(query, on_scale, coarse, closer, locate(coarse, support.coarse, closer))
 
 
-def _laid(coarse: TokenGrid, support: MatchingSupport, alignment: Alignment) -> Laid:
-    closer = realign(coarse, support.coarse.grid, alignment)
-    return Laid(closer, locate(coarse, support.coarse, closer))
+def is_mirrored(placed: Placed, support: MatchingSupport) -> bool:
+    """Whether a query is more similar to its support when mirrored."""
+    alignment, box = placed.alignment, placed.scan.box()
+    mirror = support.scan.mirrored()
+    as_stored = likeness(placed.coarse, support.coarse.grid, box, support.scan.box(), alignment)
+    exchanged = likeness(placed.coarse, support.mirrored.grid, box, mirror.box(), alignment)
+    return alignment.reflected or exchanged > as_stored + MIRROR_GAIN
 
 
 @dataclass(frozen=True)
@@ -181,24 +170,13 @@ class Matched:
     misfits: Sequence[float]
 
 
-def _mirrored(
-    query: WorkingScan, coarse: TokenGrid, support: MatchingSupport, alignment: Alignment
-) -> bool:
-    mirror = support.scan.mirrored()
-    as_stored = likeness(coarse, support.coarse.grid, query.box(), support.scan.box(), alignment)
-    exchanged = likeness(coarse, support.mirrored.grid, query.box(), mirror.box(), alignment)
-    return alignment.reflected or exchanged > as_stored + MIRROR_GAIN
-
-
 def prior(pixel: float) -> tuple[float, float]:
     """Deviations of the positional prior in mm (across slices, in plane), for a pixel size."""
     return ACROSS_MM, IN_PLANE_PX * pixel
 
 
-def match(
-    placed: Placed, laid: Laid, support: MatchingSupport, progress: Progress = silent
-) -> Matched:
-    """Segment a query: dense matching with one support, then refinement.
+def match(placed: Placed, support: MatchingSupport, progress: Progress = silent) -> Matched:
+    """Segment a query: dense matching with the support, then refinement.
 
     Every position of the query is matched with the annotated slices near its aligned position,
     first on coarse cells, then on fine ones where the coarse cells found anything; an organ near
@@ -206,24 +184,23 @@ def match(
     matched again from there.
 
     Args:
-        placed: the query.
-        laid: along the support.
+        placed: the query, laid along the support.
         support: the annotated scan.
         progress: called during the work.
     """
     query, coarse = placed.scan, placed.coarse
     deviations = prior(query.spacing[1])
     scaling = local_scaling(coarse, support.coarse)
-    first = _located(coarse, coarse.body, support.coarse, laid, deviations)
+    first = _located(coarse, coarse.body, support.coarse, placed, deviations)
     first = replace(first, scaling=scaling)
     where = _found(first.probability)
     if not where.any():
         n_slices, *sides = query.ranks.shape
         nothing = np.zeros((n_slices, first.organs.shape[-1], *sides), dtype=np.float32)
         return Matched(nothing, nothing.copy(), [1.0] * nothing.shape[1])
-    look = _FineMatching(where, placed, laid, support, deviations, scaling, progress)
+    look = _FineMatching(where, placed, support, deviations, scaling, progress)
     progress("Refining", 0, 4)
-    frame = query.heights, query.spacing[1], support.shapes, laid.organs
+    frame = query.heights, query.spacing[1], support.shapes, placed.organs
     # Twice, because finding the regions of a long scan needs the memory.
     active = (look.on_pixels(look.evidence) > ACTIVE).any(dim=1).numpy()
     regions = Regions(query.ranks, active, query.spacing, support.smallest_ml)
@@ -251,16 +228,16 @@ def _located(
     grid: TokenGrid,
     where: Bool[Tensor, "z h w"],
     shown: Annotated,
-    laid: Laid,
+    placed: Placed,
     deviations: tuple[float, float],
     slices: Sequence[int] | None = None,
 ) -> Evidence:
     """The evidence with every organ expected where it was located."""
-    evidence = carry_labels(grid, where, shown, laid.alignment.of(grid, slices), deviations)
+    evidence = carry_labels(grid, where, shown, placed.alignment.of(grid, slices), deviations)
     moved = {
         organ: own.of(grid, slices)
-        for organ, own in enumerate(laid.organs)
-        if own is not laid.alignment
+        for organ, own in enumerate(placed.organs)
+        if own is not placed.alignment
     }
     return carry_organs(evidence, grid, where, shown, moved, deviations)
 
@@ -276,21 +253,19 @@ class _FineMatching:
         self,
         where: Bool[Tensor, "z h w"],
         placed: Placed,
-        laid: Laid,
         support: MatchingSupport,
         deviations: tuple[float, float],
         scaling: Float32[Tensor, " k"],
         progress: Progress,
     ) -> None:
-        self.shape = placed.scan.ranks.shape
-        self.laid = laid
+        self.placed = placed
         self.slices = torch.nonzero(where.flatten(1).any(dim=1))[:, 0]
         self.grid = placed.on_scale.fine(support.encoder, self.slices, progress)
         self.where = where[self.slices] & self.grid.body
         self.deviations = deviations
         self.shown = support.fine.thinned()
         evidence = _located(
-            self.grid, self.where, self.shown, laid, deviations, self.slices.tolist()
+            self.grid, self.where, self.shown, placed, deviations, self.slices.tolist()
         )
         self.evidence = replace(evidence, scaling=scaling)
 
@@ -298,7 +273,7 @@ class _FineMatching:
         """The evidence with each organ expected where it was registered; the background's stays."""
         slices = self.slices.tolist()
         places = {
-            organ: fit.positions(self.laid.organs[organ].of(self.grid, slices))
+            organ: fit.positions(self.placed.organs[organ].of(self.grid, slices))
             for organ, fit in enumerate(registrations)
             if fit is not None
         }
@@ -308,8 +283,9 @@ class _FineMatching:
 
     def on_pixels(self, evidence: Evidence) -> Float32[Tensor, "z k y x"]:
         """Probabilities of all slices; 0 where nothing was matched."""
-        probability = torch.zeros(self.shape[0], evidence.organs.shape[-1], *self.shape[1:])
-        probability[self.slices] = enlarged(evidence.probability, self.shape[1:])
+        n_slices, *sides = self.placed.scan.ranks.shape
+        probability = torch.zeros(n_slices, evidence.organs.shape[-1], *sides)
+        probability[self.slices] = enlarged(evidence.probability, sides)
         return probability
 
 
@@ -349,7 +325,7 @@ def _found(probability: Float32[Tensor, "z h w k"]) -> Bool[Tensor, "z h2 w2"]:
 
 
 def enlarged(
-    probability: Float32[Tensor, "z h w k"], shape: tuple[int, ...]
+    probability: Float32[Tensor, "z h w k"], shape: Sequence[int]
 ) -> Float32[Tensor, "z k y x"]:
     """Probabilities of cells, interpolated to pixels."""
     return F.interpolate(

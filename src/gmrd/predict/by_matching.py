@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -20,6 +20,7 @@ from gmrd.matching.scan import Progress, WorkingScan, silent
 from gmrd.matching.segmenter import (
     MatchingSupport,
     Placed,
+    is_mirrored,
     match,
     place,
     prior,
@@ -41,19 +42,21 @@ class Query:
     """A scan on its working slices, aligned with the supports.
 
     Attributes:
-        placed: the slices and their alignments.
-        grid: the mapping between them and the scan's voxels.
+        placed: the slices along each support.
+        mirrored: whether the scan is more similar to the most similar support when mirrored.
+        grid: the mapping between the slices and the scan's voxels.
     """
 
-    placed: Placed
+    placed: tuple[Placed, ...]
+    mirrored: bool
     grid: Grid
 
     @property
     def consistency(self) -> tuple[float, ...]:
         """For each support, the mean cycle consistency; 0 where the alignment collapsed."""
         return tuple(
-            0.0 if laid.alignment.collapsed else laid.alignment.consistency
-            for laid in self.placed.laid
+            0.0 if placed.alignment.collapsed else placed.alignment.consistency
+            for placed in self.placed
         )
 
 
@@ -150,7 +153,10 @@ class MatchingMethod:
     def place(self, scan: Scan, progress: Progress = silent) -> Query:
         """Align a query with the supports."""
         working, grid = self.frame.resample(scan)
-        return Query(place(working, self.supports, progress), grid)
+        coarse = working.coarse(self.supports[0].encoder, progress)
+        placed = tuple(place(working, coarse, support, progress) for support in self.supports)
+        nearest = max(range(len(placed)), key=lambda i: placed[i].alignment.similarity)
+        return Query(placed, is_mirrored(placed[nearest], self.supports[nearest]), grid)
 
     def __call__(self, query: Query, *, pieces: bool = True, progress: Progress = silent) -> OnScan:
         """Every organ's probabilities.
@@ -164,20 +170,19 @@ class MatchingMethod:
             pieces: keep as many components of each organ as are annotated.
             progress: called during the work.
         """
-        placed = query.placed if self.tuning is None else self.tuning.placed(query.placed)
         mean = _WeightedMean()
-        for support, tuned, laid in zip(
-            self.supports, self._tuned_supports, placed.laid, strict=True
+        for placed, support, tuned in zip(
+            query.placed, self.supports, self._tuned_supports, strict=True
         ):
-            matched = match(placed, laid, tuned, progress)
+            projected = placed if self.tuning is None else self.tuning.placed(placed)
+            matched = match(projected, tuned, progress)
             raw = matched.raw.transpose(1, 0, 2, 3)
             found = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
             misfits = matched.misfits
             del matched  # of a long scan, the copy of its probabilities is large
-            alone = replace(query.placed, laid=(laid,))
             if pieces:
-                self.keep_organs(alone, [support], found)
-            mean.add(found, self._estimated(alone, support, found, raw, misfits))
+                self.keep_organs([placed], [support], found)
+            mean.add(found, self._estimated(placed, support, found, raw, misfits))
         probabilities = mean.probabilities()
         if pieces and len(self.supports) > 1:
             self.keep_organs(query.placed, self.supports, probabilities)
@@ -197,7 +202,7 @@ class MatchingMethod:
         labels = most_probable(found, tuple(self.names))
         masks = [labels == value for value in self.names]
         cells = torch.stack([_cells(mask.astype(np.float32)) for mask in masks], dim=-1)
-        reverse = self._reverse(placed, [support], cells, range(len(masks)))
+        reverse = self._reverse([placed], [support], cells, range(len(masks)))
         return np.array([
             dice_by_matching(float(here[mask].sum() / there[mask].sum()), misfit, back)
             if mask.any()
@@ -209,7 +214,7 @@ class MatchingMethod:
 
     def keep_organs(
         self,
-        placed: Placed,
+        placed: Sequence[Placed],
         supports: Sequence[MatchingSupport],
         probabilities: Float32[np.ndarray, "k z y x"],
     ) -> None:
@@ -219,7 +224,7 @@ class MatchingMethod:
         kidney was lost to a stomach.
 
         Args:
-            placed: the query, laid along the supports.
+            placed: the query, laid along each support.
             supports: the annotated scans.
             probabilities: of every organ; changed in place.
         """
@@ -231,7 +236,7 @@ class MatchingMethod:
             if len(found) > n_pieces:
                 scores = []
                 for piece in found:
-                    cells = torch.zeros(*placed.coarse.body.shape, len(self.names))
+                    cells = torch.zeros(*placed[0].coarse.body.shape, len(self.names))
                     cells[..., organ] = _cells(piece.astype(np.float32))
                     scores.append(self._reverse(placed, supports, cells, [organ])[organ])
                 found = [found[best] for best in np.argsort(scores)[::-1][:n_pieces]]
@@ -246,7 +251,7 @@ class MatchingMethod:
 
     def _reverse(
         self,
-        placed: Placed,
+        placed: Sequence[Placed],
         supports: Sequence[MatchingSupport],
         cells: Float32[Tensor, "z h w k"],
         organs: Sequence[int],
@@ -257,12 +262,12 @@ class MatchingMethod:
         """
         deviations = prior(self.frame.pixel)
         best = [0.0] * cells.shape[-1]
-        for support, laid in zip(supports, placed.laid, strict=True):
-            back = partial(reverse_dice, support.coarse, placed.coarse, cells)
-            best = [*map(max, best, back(laid.alignment, deviations))]
+        for support, along in zip(supports, placed, strict=True):
+            back = partial(reverse_dice, support.coarse, along.coarse, cells)
+            best = [*map(max, best, back(along.alignment, deviations))]
             for organ in organs:
-                located = laid.organs[organ]
-                if located is not laid.alignment:
+                located = along.organs[organ]
+                if located is not along.alignment:
                     best[organ] = max(best[organ], back(located, deviations)[organ])
         return best
 

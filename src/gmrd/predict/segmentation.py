@@ -159,7 +159,7 @@ class Predictor:
         }
         evidence = ScanEvidence(
             similarity=max(placed.consistency),
-            mirrored=placed.placed.mirrored,
+            mirrored=placed.mirrored,
             same_modality=self.in_hounsfield == {in_hounsfield(scan.image)},
             covered=covered,
             known_geometry=self.network is None or self.network.knows_geometry,

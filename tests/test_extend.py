@@ -136,6 +136,57 @@ def test_a_decoder_an_optimiser_a_schedule_and_a_metric_of_one_s_own(
     assert not torch.equal(found.weight, torch.full((6,), 2.0)), "it learns"
 
 
+FOCAL = """
+from torch import nn
+
+
+class Focal(nn.Module):
+    def __init__(self, focus: float = 2.0) -> None:
+        super().__init__()
+        self.focus = focus
+
+    def forward(self, output, episode):
+        return {"total": output.probabilities[:, :, 1].pow(self.focus).mean()}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "chosen"),
+    [
+        (
+            "loss/focal.yaml",
+            "# @package model\nloss: {_target_: focal.Focal, focus: 1.5}\n",
+            "loss=focal",
+        ),
+        (
+            "experiment/focal.yaml",
+            "# @package _global_\ndefaults:\n  - override /loss: null\n"
+            "model:\n  loss: {_target_: focal.Focal, focus: 1.5}\n",
+            "experiment=focal",
+        ),
+    ],
+)
+def test_a_loss_takes_none_of_the_arguments_that_it_replaces(
+    path: str,
+    text: str,
+    chosen: str,
+    run_here: RunHere,
+    tiny: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "focal.py").write_text(FOCAL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "focal", raising=False)
+    file = tmp_path / "my-configs" / path
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    quiet = ("evaluate=false", "~callbacks.pictures", "trainer.max_steps=1", "hydra.run.dir=run")
+    assert run_here("train", "--config-dir", "my-configs", *tiny, *quiet, chosen) == 0
+    settings = torch.load(LAST, weights_only=True)["hyper_parameters"]
+    assert settings["loss"] == {"_target_": "focal.Focal", "focus": 1.5}
+
+
 def load_about(path: Path) -> str:
     import json
 

@@ -195,13 +195,19 @@ def test_a_wrong_value_is_refused(command: str, override: str, words: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("command", "override"), [("demo", "size=1e9"), ("train", "fold=x"), ("train", "seed=-1")]
+    ("command", "overrides"),
+    [
+        ("demo", ("size=1e9",)),
+        ("train", ("fold=x",)),
+        ("train", ("seed=-1",)),
+        ("train", ("trainer.max_steps=abc", "scheduler=one_cycle")),
+    ],
 )
 def test_the_key_that_was_given_is_named_not_one_that_refers_to_it(
-    command: str, override: str
+    command: str, overrides: tuple[str, ...]
 ) -> None:
-    with pytest.raises(InputError, match=f"^{override.partition('=')[0]}="):
-        fitted_keys(command, composed(command, *GIVEN[command], override))
+    with pytest.raises(InputError, match=f"^{overrides[0].partition('=')[0]}="):
+        fitted_keys(command, composed(command, *GIVEN[command], *overrides))
 
 
 FIRST = {command: (override, words) for command, override, words in reversed(WRONG)}

@@ -11,7 +11,8 @@ import torch
 
 from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
-from gmrd.predict.export import QueryPath, _agreed, shrink
+from gmrd.module import GMRDModule
+from gmrd.predict.export import QueryPath, _agreed, export_program, shrink
 
 
 def test_the_query_path_is_the_networks_prediction(checkpoint: Path) -> None:
@@ -34,11 +35,13 @@ def run(checkpoint: Path, form: str, out: Path) -> str:
         [sys.executable, "-c", program, *settings], capture_output=True, text=True, timeout=400
     )
     assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr
     return result.stdout
 
 
 def test_the_exported_program_agrees(checkpoint: Path, tmp_path: Path) -> None:
     said = run(checkpoint, "torch", tmp_path / "gmrd.pt2")
+    assert said.startswith(f"{tmp_path / 'gmrd.pt2'}: ")
     assert "torch.export agrees with the network" in said
 
 
@@ -46,8 +49,24 @@ def test_onnxruntime_agrees(checkpoint: Path, tmp_path: Path) -> None:
     for module in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(module, reason="ONNX: install gmrd[export]")
     said = run(checkpoint, "onnx", tmp_path / "gmrd.onnx")
+    assert said.startswith(f"{tmp_path / 'gmrd.onnx'}: "), "without what the optimiser logs"
     assert "onnxruntime agrees with the network" in said
     assert [file.name for file in tmp_path.iterdir()] == ["gmrd.onnx"]
+
+
+def test_a_network_that_matches_positions_names_a_format_that_exists(tmp_path: Path) -> None:
+    matching = GMRDModule(
+        network={"backbone": "resnet18", "n_features": 8, "image_size": 32, "matching": {}},
+        loss={},
+        optimizer={"_target_": "torch.optim.SGD", "lr": 0.1},
+    )
+    path = tmp_path / "matching.ckpt"
+    torch.save(
+        {"hyper_parameters": dict(matching.hparams), "state_dict": matching.state_dict()}, path
+    )
+    with pytest.raises(InputError, match=r"or use format=(\w+)") as refused:
+        export_program(path, tmp_path / "out.pt2")
+    assert str(refused.value).endswith("format=checkpoint")
 
 
 def test_an_export_that_differs_is_not_kept_quiet() -> None:

@@ -43,6 +43,19 @@ def test_a_saved_configuration_writes_into_the_new_folder_alone(
     assert str(saved) not in (new / "config.yaml").read_text()
 
 
+def test_a_refused_resume_leaves_the_run_s_configuration(
+    run_here: RunHere, saved: Path, tiny: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(saved)
+    given = (*tiny, *QUIET, "trainer.max_steps=1", f"hydra.run.dir={saved}", "ckpt_path=auto")
+    assert run_here("train", *given, "variant=head") == 2
+    assert "was trained with another network (activation=relu" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    written = contents(saved)
+    assert {name: written[name] for name in before} == before
+
+
 def test_a_saved_fold_is_changed_everywhere_or_not_at_all(
     run_here: RunHere, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

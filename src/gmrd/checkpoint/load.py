@@ -41,7 +41,7 @@ def rebuilt(checkpoint: Mapping[str, Any], path: Path) -> GMRDModule:
         module: GMRDModule = cls.rebuilt(settings)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         raise InputError(
-            f"{path} has hyper-parameters that this version of gmrd cannot use: {error}"
+            f"{path} has hyper-parameters that cannot be used here: {error}"
         ) from error
     _refuse_nan(path, checkpoint["state_dict"])
     try:

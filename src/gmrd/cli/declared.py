@@ -51,8 +51,11 @@ def fitted_keys(command: str, cfg: DictConfig) -> Kinds:
         MissingMandatoryValue: a required key is not set.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    # Single values first: sections refer to them, and the message must name what was given.
-    ordered = dict(sorted(plain.items(), key=lambda item: isinstance(item[1], Mapping)))
+    # Single values first, the model last: sections refer to the former, and the model to sections,
+    # and the message must name what was given.
+    ordered = dict(
+        sorted(plain.items(), key=lambda item: (isinstance(item[1], Mapping), item[0] == "model"))
+    )
     found: Kinds = fitted("", ordered, DECLARED[command]())
     return found
 

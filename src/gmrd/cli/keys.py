@@ -67,11 +67,11 @@ def command_names() -> list[str]:
 def page_of(name: str) -> Page:
     """The documentation in ``conf/NAME.yaml``; ``name`` may be in a group, as ``data/chaost2``.
 
-    A group with a single file is shared between commands rather than a choice: its keys are listed
-    as the command's.
+    A group with nothing but a file ``default`` is shared between commands rather than a choice: its
+    keys are listed as the command's.
     """
     page = read_page(files("gmrd.conf").joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
-    shared = [group for group in page.groups if len(group.choices) == 1]
+    shared = [group for group in page.groups if group.choices == ("default",)]
     keys = (
         replace(key, name=f"{group.name}.{key.name}")
         for group in shared

@@ -72,7 +72,7 @@ def _is_group(name: str) -> bool:
 
 
 def _from_hydra(error: Exception) -> bool:
-    """Whether an error was raised while Hydra read the arguments, as for a choice that is no text.
+    """Whether an error was raised while Hydra read the arguments, as for a choice that is not text.
 
     It raises errors of many types then, also ones of the libraries that it calls.
     """
@@ -83,7 +83,7 @@ def _from_hydra(error: Exception) -> bool:
 
 
 def _not_understood(given: Sequence[str]) -> str:
-    """For errors without words: the arguments that are no plain ``key=value``."""
+    """For errors without words: the arguments that are not a plain ``key=value``."""
     odd = [argument for argument in given if not PLAIN.fullmatch(argument)] or given
     return f"{' '.join(odd)[:300]} cannot be understood: write key=value, see --help"
 

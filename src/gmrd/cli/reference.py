@@ -40,8 +40,8 @@ Generated from the head comments in `conf/experiment/` by `make docs`; do not ed
 explains these commands.
 """
 
-GROUPS = ("data", "model", "optimizer", "scheduler", "variant", "trainer", "logger", "callbacks",
-          "evaluation", "workers", "hparams_search", "debug")  # fmt: skip
+GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "variant", "trainer", "logger",
+          "callbacks", "evaluation", "workers", "hparams_search", "debug")  # fmt: skip
 
 
 def reference() -> str:

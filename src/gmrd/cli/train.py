@@ -48,7 +48,6 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     from gmrd.training.strategy import passing_sigterm_on
     from gmrd.training.tracking import keep_old_metrics, save_config
 
-    save_config(cfg, output_dir)
     # Build all objects first, so that bad settings are refused before any data is read.
     datamodule = instantiate(cfg.data)
     scored = datamodule.split
@@ -64,6 +63,8 @@ def _train(cfg: DictConfig, output_dir: Path) -> tuple[dict[str, float], GMRDMod
     if cfg.compile:
         module.network.compile()
     ckpt_path = checkpoint_to_resume(cfg.ckpt_path, output_dir, module)
+    # Not before: a refused command must leave the folder's own configuration.
+    save_config(cfg, output_dir)
     keep_old_metrics(output_dir)
     with passing_sigterm_on(trainer):
         trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)

@@ -84,7 +84,7 @@ class NetworkMethod:
         if isinstance(checkpoint, GMRDModule):
             self.name, module = "a module in memory", checkpoint
         elif isinstance(checkpoint, nn.Module):
-            raise InputError(f"{type(checkpoint).__name__} is no GMRDModule: give a checkpoint")
+            raise InputError(f"{type(checkpoint).__name__} is not a GMRDModule: give a checkpoint")
         else:
             self.name, module = str(checkpoint), load_module(checkpoint)
         self.network = module.network.eval().to(device)

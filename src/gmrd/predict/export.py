@@ -6,6 +6,7 @@ probabilities. Compute the descriptors once per support, with :meth:`gmrd.nn.GMR
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def export_program(ckpt_path: Path, out: Path) -> str:
     """Write the query path with ``torch.export``, for any number of slices."""
     path, example = _traceable(ckpt_path)
     program = torch.export.export(path, example, dynamic_shapes=_dynamic())
-    with replacing(out) as temporary:
+    with replacing(out) as temporary, warnings.catch_warnings():
+        # torch's note on how it stores its own format
+        warnings.filterwarnings("ignore", message="No complete tensor found in the group")
         torch.export.save(program, temporary)
     other = _other_slices(example)
     difference = _difference(torch.export.load(out).module()(*other), path(*other))
@@ -104,7 +107,7 @@ def _traceable(ckpt_path: Path) -> tuple[QueryPath, tuple[Tensor, Tensor, Tensor
     if network.matching is not None:
         raise InputError(
             f"{ckpt_path} matches a support's positions, which an exported query path does not "
-            "have: export a network with model.network.matching=null, or use format=small"
+            "have: export a network with model.network.matching=null, or use format=checkpoint"
         )
     generator = torch.Generator().manual_seed(0)
     size = network.image_size

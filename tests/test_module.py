@@ -176,3 +176,12 @@ def test_a_part_has_a_rate_of_its_own(scheduler: dict[str, object] | None) -> No
 def test_a_rate_of_no_part_is_refused() -> None:
     with pytest.raises(InputError, match=r"model\.rates\.encoder names no trained parameter"):
         small_module(rates={"encoder": 0.1}).configure_optimizers()
+
+
+def test_a_metric_from_outside_makes_no_other_variant() -> None:
+    module = small_module()
+    before = module.variant
+    module.hparams["metrics"] = {"hausdorff": {"_target_": "mylab.Hausdorff"}}
+    assert module.variant == before
+    module.hparams["loss"] = {**module.hparams["loss"], "_target_": "mylab.DiceLoss"}
+    assert module.variant == f"{before}, mylab.DiceLoss"

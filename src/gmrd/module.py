@@ -94,7 +94,8 @@ class GMRDModule(LightningModule):
         activation = network.get("activation", "relu")
         weight = loss.get("auxiliary_weight", 0.5)
         preset = PRESETS.get((activation, bool(weight)), f"{activation}, auxiliary {weight:g}")
-        plugged = [name for name in targets(dict(self.hparams)) if not is_trusted(name)]
+        trained = {key: value for key, value in self.hparams.items() if key != "metrics"}
+        plugged = [name for name in targets(trained) if not is_trusted(name)]
         return ", ".join([preset, *plugged])
 
     def forward(self, episode: Episode) -> Tensor:

@@ -14,6 +14,7 @@ import pytest
 
 from gmrd.cli.declared import fitted_keys
 from gmrd.cli.refusals import sentence
+from gmrd.errors import InputError
 from helpers.commands import RunHere, composed
 
 Refusal = Callable[..., str]
@@ -283,3 +284,13 @@ def test_a_name_that_is_a_number_is_set_with_its_mapping(
     assert run_here("inspect", "data=phantom", "data.root=x", "data.classes.2=spleen") == 2
     said = " ".join(capsys.readouterr().err.split())
     assert 'set data.classes, as in "data.classes={2: ...}"' in said
+
+
+def test_of_a_long_value_the_ends_are_quoted() -> None:
+    said = sentence(InputError(f"n_steps={'9' * 5000} is too large: set at most 100"))
+    assert said is not None
+    assert said.startswith("n_steps=999")
+    assert said.endswith("999 is too large: set at most 100")
+    assert "[…]" in said
+    assert len(said) < 1600
+    assert sentence(InputError("short")) == "short"

@@ -33,11 +33,21 @@ OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "not enough memory")
 KEPT = 20
 """Number of traceback files to keep."""
 
+LONGEST = 1500
+"""Characters of a sentence; of a longer one, which quotes a long value, the middle is left out."""
+
 
 def sentence(error: BaseException) -> str | None:
     """The sentence for an error of input, settings or machine; None for a defect of gmrd."""
+    said = _sentence(error)
+    if said is None or len(said) <= LONGEST:
+        return said
+    return f"{said[: LONGEST // 2]} […] {said[-LONGEST // 2 :]}"
+
+
+def _sentence(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
-        return sentence(error.__cause__) or of_refusal(error)
+        return _sentence(error.__cause__) or of_refusal(error)
     if isinstance(error, InputError):
         return str(error)
     if (missing := _missing(error)) is not None:

@@ -187,7 +187,7 @@ class Client:
                 if line.startswith("event:"):
                     event = line.split(":", 1)[1].strip()
                 elif line.startswith("data:") and event in ("complete", "error"):
-                    return "segmented" if event == "complete" else _words(line[5:])
+                    return _outcome(line) if event == "complete" else _words(line[5:])
         return "no answer"
 
     def _hang_up(self) -> str:
@@ -203,6 +203,12 @@ class Client:
 
     def _leave(self) -> str:
         return "gone" if self._call("image_2.nii.gz", self._bytes("image_2")) else "refused"
+
+
+def _outcome(answer: str) -> str:
+    """What the page's table says of the scan: only an error fills a row."""
+    error = re.search(r"<td colspan=[^>]*>(.*?)<", answer)
+    return f"refused: {' '.join(error[1].split()[:9])}" if error else "segmented"
 
 
 def _words(data: str) -> str:

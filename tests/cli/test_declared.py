@@ -28,7 +28,7 @@ def test_a_command_declares_exactly_the_keys_that_it_has(command: str) -> None:
     assert set(DECLARED[command]()) == set(composed(command))
 
 
-DATA_SETS = sorted(set(choices_of("data")) - {"episodes"})
+DATA_SETS = sorted(choices_of("data"))
 
 
 @pytest.mark.parametrize("name", DATA_SETS)

@@ -172,7 +172,7 @@ def test_the_option_of_a_multirun_may_stand_between_settings(
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("options=1", "options=1 does not exist. Choose one of default"),
+        ("options=1", "options=1 does not exist: choose one of default"),
         ("options=[1,2]", "options=[1,2] does not exist"),
         ("options.margin=a,b", "options.margin=a,b holds a comma: write options.margin=[a,b] for"),
         ("options={a: 1}", "options={a: 1} does not exist"),
@@ -187,10 +187,10 @@ def test_the_option_of_a_multirun_may_stand_between_settings(
         ("--config-path=nope", "--config-path: there is no such folder"),
         ("--config-dir=nope", "--config-dir: "),
         ("--shell-completion", "--shell-completion needs install=bash"),
-        ("++options=1", "options=1 does not exist. Choose one of default"),
+        ("++options=1", "options=1 does not exist: choose one of default"),
         ("++options=default", "options takes one of its choices: write options=default without"),
-        ("options=[default,b]", "options=b does not exist. Choose one of default"),
-        ("options=/etc/passwd", "options=/etc/passwd does not exist. Choose one of default"),
+        ("options=[default,b]", "options=b does not exist: choose one of default"),
+        ("options=/etc/passwd", "options=/etc/passwd does not exist: choose one of default"),
         ("options=${x}", "${x} cannot be resolved where a section's choice is named"),
         ("~options=1", "options=1 does not exist"),
         ("~options=other", "~options=other: that was not chosen, so it cannot be left out"),

@@ -19,6 +19,9 @@ KEY = re.compile(r"^( *)([\w@.]+):(?: +(.*))?$")
 SKIPPED = ("defaults", "hydra")
 """Blocks for Hydra itself."""
 
+BASES = ("data/episodes",)
+"""Files that others in their group extend, and that cannot be chosen."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -100,11 +103,11 @@ def read_page(text: str) -> Page:
 
 
 def choices_of(group: str) -> Iterator[str]:
-    """All choices of a group: its file names, prefixed by the folder for those in one."""
+    """All choices of a group: its files without :data:`BASES`, prefixed by the folder if in one."""
     for entry in sorted(files("gmrd.conf").joinpath(group).iterdir(), key=lambda e: str(e.name)):
         if entry.is_dir() and not entry.name.startswith("__"):
             yield from (f"{entry.name}/{choice}" for choice in choices_of(f"{group}/{entry.name}"))
-        elif entry.name.endswith(".yaml"):
+        elif entry.name.endswith(".yaml") and f"{group}/{entry.name[:-5]}" not in BASES:
             yield entry.name[:-5]
 
 

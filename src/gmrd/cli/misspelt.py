@@ -130,8 +130,8 @@ def _unknown_choice(group: str, choice: str) -> str:
         return f"{group}={choice} does not exist: it is a setting of Hydra: see --info"
     choices = list(choices_of(group))
     near = get_close_matches(choice, choices, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{group}={choice} does not exist. {hint}Choose one of {', '.join(choices)}"
+    hint = f"did you mean {near[0]}? Choose" if near else "choose"
+    return f"{group}={choice} does not exist: {hint} one of {', '.join(choices)}"
 
 
 def _known(command: str) -> Iterator[str]:

@@ -65,7 +65,7 @@ def info() -> dict[str, Any]:
         "versions": _versions(),
         "commands": {f"gmrd-{name}": page_of(name).summary for name in command_names()},
         "experiments": list(choices_of("experiment")),
-        "data_sets": [name for name in choices_of("data") if name != "episodes"],
+        "data_sets": list(choices_of("data")),
         "encoders": {name: _version(distribution(name)) is not None for name in WEIGHTS},
         "devices": _devices(torch),
         "weights": str(Path(__file__).parents[1] / "weights"),

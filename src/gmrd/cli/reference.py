@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from gmrd.cli.keys import Key, Page, choices_of, command_names, page_of
+from gmrd.cli.keys import BASES, Key, Page, choices_of, command_names, page_of
 from gmrd.io.atomic import replacing
 
 HEADING = """# Commands
@@ -82,7 +82,10 @@ def _group(group: str) -> str:
     for choice, page in pages.items():
         summary = page.summary.partition(f"{group}={choice}: ")[2] or page.summary
         lines.append(f"- `{choice}`: {_sentence(summary)}" if summary else f"- `{choice}`")
-    keys = dict(_explained(group, pages))
+    bases = {
+        base.partition("/")[2]: page_of(base) for base in BASES if base.startswith(f"{group}/")
+    }
+    keys = dict(_explained(group, bases | pages))
     return "\n".join([*lines, "", *(_table(list(keys.values())) if keys else ()), ""])
 
 

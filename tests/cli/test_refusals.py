@@ -278,6 +278,15 @@ def test_a_mapping_in_the_configuration_can_be_set(override: str) -> None:
     fitted_keys("train", composed("train", "data=phantom", "data.root=nowhere", override))
 
 
+@pytest.mark.parametrize("name", ["train", "inspect", "supervoxels"])
+def test_a_file_that_others_extend_is_no_choice(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run_here(name, "data=episodes", "data.root=x") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "data=episodes holds only what the others share: choose one of chaos_ct" in said
+
+
 def test_a_name_that_is_a_number_is_set_with_its_mapping(
     run_here: RunHere, capsys: pytest.CaptureFixture[str]
 ) -> None:

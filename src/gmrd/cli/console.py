@@ -28,6 +28,7 @@ from gmrd.cli import misspelt
 from gmrd.cli.arguments import with_quoted_paths
 from gmrd.cli.declared import fitted_keys
 from gmrd.cli.help import help_text
+from gmrd.cli.keys import BASES, choices_of
 from gmrd.cli.refusals import defect, sentence
 from gmrd.components import allowing
 from gmrd.data.root import root_of
@@ -99,6 +100,7 @@ def command(
                 sys.argv[1:] = [HYDRA_HELP]
             try:
                 _refuse_wrong_options()
+                _refuse_bases(given)
                 with _raising():
                     return sent()
             except Exception as error:
@@ -145,6 +147,17 @@ def _refuse_wrong_options() -> None:
 
     parser.error = refuse  # type: ignore[method-assign]
     parser.parse_args()
+
+
+def _refuse_bases(given: Sequence[str]) -> None:
+    """Refuse a file that others extend where one of these must be chosen."""
+    for argument in given:
+        group, _, choice = argument.partition("=")
+        if f"{group}/{choice}" in BASES:
+            raise InputError(
+                f"{argument} holds only what the others share: choose one of "
+                f"{', '.join(choices_of(group))}"
+            )
 
 
 def _is_setting(argument: str) -> bool:

@@ -45,6 +45,12 @@ def test_the_exported_program_agrees(checkpoint: Path, tmp_path: Path) -> None:
     assert "torch.export agrees with the network" in said
 
 
+def test_the_path_is_printed_as_it_is(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a folder's name that is longer than a line of eighty characters [" / "b]"
+    out.mkdir(parents=True)
+    assert run(checkpoint, "checkpoint", out / "gmrd.ckpt").startswith(f"{out / 'gmrd.ckpt'}: ")
+
+
 def test_onnxruntime_agrees(checkpoint: Path, tmp_path: Path) -> None:
     for module in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(module, reason="ONNX: install gmrd[export]")

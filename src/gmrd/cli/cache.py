@@ -17,7 +17,12 @@ def main(cfg: DictConfig) -> None:
     """Console entry point."""
     store = BoundedFolder(default_supports_dir())
     if cfg.delete:
-        console.print(f"{store.clear()} files deleted from {store.folder}", highlight=False)
+        console.print(
+            f"{store.clear()} files deleted from {store.folder}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         return
     n_files, n_bytes = store.size()
     console.print(

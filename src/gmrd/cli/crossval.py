@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 
 from gmrd.cli.console import command
 from gmrd.errors import InputError
@@ -86,7 +87,8 @@ def main(cfg: DictConfig) -> None:
     if len(failed) < len(jobs):
         gather(out, out, with_page=cfg.page)
     for job, status in failed:
-        console.print(f"[bold red]failed[/] (status {status}): {job.folder}, see {job.log}")
+        said = escape(f"(status {status}): {job.folder}, see {job.log}")
+        console.print(f"[bold red]failed[/] {said}", soft_wrap=True)
         console.print(job.last_words, markup=False)
     if failed:
         sys.exit(1)

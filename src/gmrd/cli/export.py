@@ -22,7 +22,9 @@ def main(cfg: DictConfig) -> None:
     source, path = Path(str(cfg.ckpt_path)), Path(str(cfg.out))
     refuse_same_file(source, path)
     report = writers[cfg.format](source, path)
-    console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB. {report}", highlight=False)
+    size = path.stat().st_size / 1e6
+    # A path is neither markup nor broken across lines.
+    console.print(f"{path}: {size:.1f} MB. {report}", highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,12 @@ def main(cfg: DictConfig) -> None:
     data = read_description(plain(cfg.data))
     n_due = prepare(data, Path(cfg.source), n_jobs=cfg.n_jobs)
     done = f"prepared {n_due} cases" if n_due else "nothing to do: all cases are up to date"
-    console.print(f"{data.name}: {done}. Data root: {data.root}", highlight=False)
+    console.print(
+        f"{data.name}: {done}. Data root: {data.root}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Does the suggested scan help more than a random one? Dice of the rest on CHAOST2.
 
     python bench/loop.py --root CHAOST2                # every fold's last case as the first support
-    python bench/loop.py --root CHAOST2 --starts 1 --repeats 1
+    python bench/loop.py --root CHAOST2 --starts 1 --repeats 1 --added 1 2
+
+Every pair of a scan and a support is matched once and kept in ``--out``, so a run that was stopped
+goes on.
 
 From one annotated scan, the suggested next one is added with its truth, again and again; beside it
 random ones are. The Dice is the mean over all scans that are never annotated in either sequence,
@@ -23,10 +26,11 @@ from gmrd.evaluation.metrics import overlap_scores
 from gmrd.io.readers import read_label, read_scan
 from gmrd.io.scan import Scan
 from gmrd.predict.outputs import record
+from gmrd.predict.store import SupportStore
 from gmrd.predict.triage import next_to_annotate
 
 ORGANS = {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"}
-ADDED = (0, 1, 2, 3, 5)
+MOST_BYTES = 20 * 10**9
 Pair = tuple[Scan, np.ndarray]
 
 
@@ -41,31 +45,44 @@ def read(root: Path) -> dict[str, Pair]:
     return {case: pairs[case] for case in sorted(pairs, key=int)}
 
 
-def segmented(pairs: dict[str, Pair], supports: list[str]) -> dict[str, gmrd.Segmentation]:
-    predictor = gmrd.Predictor([pairs[case] for case in supports], names=ORGANS)
-    return {case: predictor(pairs[case][0]) for case in pairs if case not in supports}
+class Bench:
+    """Segments all scans but the annotated ones, from any of them.
 
+    Attributes:
+        pairs: scans with their truth by case.
+        store: keeps what each support found.
+        added: numbers of added supports to score after.
+    """
 
-def suggested(pairs: dict[str, Pair], start: str) -> tuple[list[str], dict[int, dict[str, float]]]:
-    """The order in which scans are suggested, and the mean Dice by case after each of ADDED."""
-    supports, scores = [start], {}
-    for added in range(max(ADDED) + 1):
-        found = segmented(pairs, supports)
-        if added in ADDED:
-            scores[added] = {case: dice(found[case], pairs[case][1]) for case in found}
-        records = [record(result) | {"name": c, "status": "done"} for c, result in found.items()]
-        chosen = next_to_annotate(records)
-        assert chosen is not None
-        supports.append(chosen["name"])
-    return supports[:-1], scores
+    def __init__(self, pairs: dict[str, Pair], store: SupportStore, added: list[int]) -> None:
+        self.pairs, self.store, self.added = pairs, store, [0, *added]
 
+    def segmented(self, supports: list[str]) -> dict[str, gmrd.Segmentation]:
+        annotated = [self.pairs[case] for case in supports]
+        predictor = gmrd.Predictor(annotated, names=ORGANS, store=self.store)
+        return {case: predictor(self.pairs[case][0]) for case in self.pairs if case not in supports}
 
-def at_random(pairs: dict[str, Pair], order: list[str]) -> dict[int, dict[str, float]]:
-    scores = {}
-    for added in ADDED[1:]:
-        found = segmented(pairs, order[: added + 1])
-        scores[added] = {case: dice(found[case], pairs[case][1]) for case in found}
-    return scores
+    def scores(self, found: dict[str, gmrd.Segmentation]) -> dict[str, float]:
+        return {case: dice(result, self.pairs[case][1]) for case, result in found.items()}
+
+    def suggested(self, start: str) -> tuple[list[str], dict[int, dict[str, float]]]:
+        """The order in which scans are suggested, and the Dice by case and number added."""
+        supports, scores = [start], {}
+        for added in range(max(self.added) + 1):
+            found = self.segmented(supports)
+            if added in self.added:
+                scores[added] = self.scores(found)
+            records = [
+                record(result) | {"name": case, "status": "done"} for case, result in found.items()
+            ]
+            chosen = next_to_annotate(records)
+            assert chosen is not None
+            supports.append(chosen["name"])
+        return supports[:-1], scores
+
+    def in_order(self, supports: list[str]) -> dict[int, dict[str, float]]:
+        """The Dice by case and number added of a given order."""
+        return {n: self.scores(self.segmented(supports[: n + 1])) for n in self.added}
 
 
 def dice(found: gmrd.Segmentation, truth: np.ndarray) -> float:
@@ -78,31 +95,35 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=2, help="random sequences of every start")
+    parser.add_argument("--added", type=int, nargs="+", default=[1, 2, 3, 5])
+    parser.add_argument("--out", type=Path, default=Path("loop_pairs"), help="folder of the pairs")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     pairs = read(arguments.root)
+    bench = Bench(pairs, SupportStore(arguments.out, most_bytes=MOST_BYTES), arguments.added)
     means: list[tuple[int, float, float]] = []
     for fold in range(arguments.starts):
         begin = time.process_time()
         start = fold_cases(list(pairs), fold)[-1]
-        order, by_rule = suggested(pairs, start)
+        order, by_rule = bench.suggested(start)
         for repeat in range(arguments.repeats):
             others = [case for case in pairs if case != start]
-            drawn = [start, *np.random.default_rng([fold, repeat]).permutation(others)]
-            by_chance = at_random(pairs, drawn) | {0: by_rule[0]}
-            rest = set(pairs) - set(order) - set(drawn[: max(ADDED) + 1])
-            for added in ADDED:
+            drawn = [start, *np.random.default_rng([fold, repeat]).permutation(others).tolist()]
+            by_chance = bench.in_order(drawn[: max(bench.added) + 1])
+            rest = set(pairs) - set(order) - set(drawn[: max(bench.added) + 1])
+            for added in bench.added:
                 pair = [np.mean([s[added][c] for c in rest]) for s in (by_rule, by_chance)]
                 means.append((added, *map(float, pair)))
-        print(f"from {start}: suggested {order[1:]}; CPU {time.process_time() - begin:.0f} s")
+            print(f"suggested {order}, random {drawn[: max(bench.added) + 1]}: {len(rest)} others")
+        print(f"from {start}: CPU {time.process_time() - begin:.0f} s")
         report(means)
 
 
 def report(means: list[tuple[int, float, float]]) -> None:
     """Per cent over all starts and repeats so far."""
     print("added  suggested  random")
-    for added in ADDED:
+    for added in sorted({row[0] for row in means}):
         rule, chance = 100 * np.mean([row[1:] for row in means if row[0] == added], axis=0)
         print(f"{added:>5} {rule:>10.1f} {chance:>7.1f}", flush=True)
 

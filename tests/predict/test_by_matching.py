@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,13 @@ import torch
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
-from gmrd.predict.by_matching import MatchingMethod
+from gmrd.matching.segmenter import Matched, Placed, match
+from gmrd.predict.by_matching import MatchingMethod, OnScan
+from gmrd.predict.store import SupportStore
 from gmrd.predict.support import read_pair
 from helpers.scans import affine, ball
+
+Pair = tuple[Scan, np.ndarray]
 
 
 @pytest.fixture
@@ -60,8 +65,41 @@ def test_the_piece_that_leads_home_is_kept_whatever_the_evidence(method: Matchin
     elsewhere = np.zeros_like(organ)
     elsewhere[3:9, 40:80, 140:190] = True  # more evidence
     probability[0][elsewhere] = 0.7
-    method.keep_organs(query.placed, method.supports, probability)
+    method.keep_organs(*query.placed, *method.supports, probability)
     assert (probability[0] == np.where(organ, np.float32(0.6), 0)).all()
+
+
+def test_a_further_support_costs_one_match(
+    support: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, label = ball(3)
+    first, second = read_pair(*support), (Scan("c", image, affine()), label)
+    scan, store = Scan("b", ball(2)[0], affine()), SupportStore(tmp_path)
+    matched: list[object] = []
+
+    def counted(placed: Placed, *rest: Any) -> Matched:
+        matched.append(placed)
+        return match(placed, *rest)
+
+    def found(pairs: list[Pair], kept: SupportStore | None) -> OnScan:
+        method = MatchingMethod(pairs, {1: "ball"}, encoder="lite0", store=kept)
+        return method(method.place(scan))
+
+    monkeypatch.setattr("gmrd.predict.by_matching.match", counted)
+    plain = found([first, second], None)
+    found([first], store)
+    matched.clear()
+    kept = found([first, second], store)
+    assert len(matched) == 1
+    again = found([second, first], store)
+    assert len(matched) == 1
+    assert (kept[1] == plain[1]).all()
+    assert kept.estimated == plain.estimated
+    assert (kept.consistency, kept.mirrored) == (plain.consistency, plain.mirrored)
+    assert np.mean(again.labels() != plain.labels()) <= 1e-4
+    for file in tmp_path.glob("*-found.pt"):
+        file.write_bytes(b"torn")
+    assert (found([first], store)[1] == found([first], None)[1]).all()
 
 
 def test_the_number_of_threads_changes_no_more_than_rounding(method: MatchingMethod) -> None:

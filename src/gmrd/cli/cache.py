@@ -1,4 +1,4 @@
-"""gmrd-cache: show or clear the encoded supports that prediction keeps on disk."""
+"""gmrd-cache: show or clear what prediction keeps on disk of its supports."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def main(cfg: DictConfig) -> None:
         return
     n_files, n_bytes = store.size()
     console.print(
-        f"{store.folder}: {n_files} files with encoded supports, {n_bytes / 1e6:.0f} MB of at most "
-        f"{store.most_bytes / 1e6:.0f} MB",
+        f"{store.folder}: {n_files} files with encoded supports and what they found, "
+        f"{n_bytes / 1e6:.0f} MB of at most {store.most_bytes / 1e6:.0f} MB",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt
@@ -50,6 +50,31 @@ def evident_pieces(
     ordered = np.argsort(-evidence, kind="stable")
     kept = [place for place in ordered if evidence[place] > CANDIDATE * evidence[ordered[0]]]
     return [pieces == place for place in kept[:MOST_CANDIDATES]]
+
+
+def keep_pieces(
+    probabilities: Float32[np.ndarray, "k z y x"],
+    n_pieces: Sequence[int],
+    values: Sequence[int],
+    score: Callable[[int, Bool[np.ndarray, "z y x"]], float] | None = None,
+) -> None:
+    """Set the probability to 0 in components of an organ's label that are too many.
+
+    Args:
+        probabilities: of every organ; changed in place.
+        n_pieces: how many components to keep of each organ.
+        values: the organs' label values.
+        score: of an organ's component; those with the highest are kept. None for the evidence.
+    """
+    labels = most_probable(probabilities, values)
+    for organ, (value, probability) in enumerate(zip(values, probabilities, strict=True)):
+        mask = labels == value
+        found = evident_pieces(mask, probability)
+        if score is not None and len(found) > n_pieces[organ]:
+            scores = [score(organ, piece) for piece in found]
+            found = [found[best] for best in np.argsort(scores)[::-1]]
+        kept = [np.zeros_like(mask), *found[: n_pieces[organ]]]
+        probability[mask & ~np.any(kept, axis=0)] = 0
 
 
 def count_pieces(mask: Bool[np.ndarray, "z y x"] | Int[np.ndarray, "z y x"]) -> int:

@@ -124,6 +124,11 @@ class Placed:
     alignment: Alignment
     organs: tuple[Alignment, ...]
 
+    @property
+    def consistency(self) -> float:
+        """Mean cycle consistency of the alignment, 0 to 1; 0 where it collapsed."""
+        return 0.0 if self.alignment.collapsed else self.alignment.consistency
+
 
 def place(
     query: WorkingScan, coarse: TokenGrid, support: MatchingSupport, progress: Progress = silent

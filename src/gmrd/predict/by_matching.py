@@ -8,13 +8,13 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, UInt
+from jaxtyping import Bool, Float32, Float64, UInt
 from torch import Tensor
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
 from gmrd.matching.dense import shares
-from gmrd.matching.labels import evident_pieces, most_probable
+from gmrd.matching.labels import keep_pieces, most_probable
 from gmrd.matching.reverse import reverse_dice
 from gmrd.matching.scan import Progress, WorkingScan, silent
 from gmrd.matching.segmenter import (
@@ -25,39 +25,64 @@ from gmrd.matching.segmenter import (
     place,
     prior,
 )
+from gmrd.matching.tokens import TokenGrid
 from gmrd.matching.tuning import Tuning, tune
 from gmrd.nn.lite import STRIDE, fused_encoder
 from gmrd.predict.frame import Frame
 from gmrd.predict.geometry import Grid
 from gmrd.predict.judgement import dice_by_matching
+from gmrd.predict.shots import OneShot, ShotMean
+from gmrd.predict.store import SupportStore
 
-SURENESS = 0.1
-"""Of two supports whose organ's estimated Dice differs by this, one weighs e times the other."""
 LEAST_CELLS = 0.5
 """Smallest total area of an organ, in cells of the fine grid."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A scan on its working slices, aligned with the supports.
+    """A scan on its working slices, to be laid along the supports.
 
     Attributes:
-        placed: the slices along each support.
-        mirrored: whether the scan is more similar to the most similar support when mirrored.
+        scan: the slices.
         grid: the mapping between the slices and the scan's voxels.
+        supports: the annotated scans.
+        progress: called while slices are encoded.
     """
 
-    placed: tuple[Placed, ...]
-    mirrored: bool
+    scan: WorkingScan
     grid: Grid
+    supports: Sequence[MatchingSupport]
+    progress: Progress = silent
+
+    def along(self, support: MatchingSupport) -> Placed:
+        """The slices laid along a support."""
+        # The coarse tokens of a long scan take gigabytes: not kept for a single support.
+        coarse = self._coarse if len(self.supports) > 1 else self._encoded()
+        return place(self.scan, coarse, support, self.progress)
+
+    @cached_property
+    def placed(self) -> tuple[Placed, ...]:
+        """The slices laid along each support."""
+        return tuple(map(self.along, self.supports))
 
     @property
     def consistency(self) -> tuple[float, ...]:
         """For each support, the mean cycle consistency; 0 where the alignment collapsed."""
-        return tuple(
-            0.0 if placed.alignment.collapsed else placed.alignment.consistency
-            for placed in self.placed
-        )
+        return tuple(placed.consistency for placed in self.placed)
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the scan is more similar to the most similar support when mirrored."""
+        similarity = [placed.alignment.similarity for placed in self.placed]
+        nearest = similarity.index(max(similarity))
+        return is_mirrored(self.placed[nearest], self.supports[nearest])
+
+    @cached_property
+    def _coarse(self) -> TokenGrid:
+        return self._encoded()
+
+    def _encoded(self) -> TokenGrid:
+        return self.scan.coarse(self.supports[0].encoder, self.progress)
 
 
 @dataclass(frozen=True)
@@ -69,12 +94,16 @@ class OnScan(Mapping[int, Float32[np.ndarray, "z y x"]]):
         organs: the organs' label values.
         grid: the mapping to the scan.
         estimated: by label value, the Dice to expect.
+        consistency: for each support, the mean cycle consistency of the alignment.
+        mirrored: whether the scan is more similar to the most similar support when mirrored.
     """
 
     slices: Float32[np.ndarray, "k z y x"]
     organs: tuple[int, ...]
     grid: Grid
     estimated: Mapping[int, float]
+    consistency: tuple[float, ...]
+    mirrored: bool
 
     def __getitem__(self, value: int) -> Float32[np.ndarray, "z y x"]:
         if value not in self.organs:
@@ -100,6 +129,8 @@ class MatchingMethod:
         names: label value to organ name.
         encoder: whose features are matched, see :func:`gmrd.nn.lite.lite_encoder`.
         adapt: steps of tuning on the annotated scans, see :mod:`gmrd.matching.tuning`.
+        store: keeps what each support found in a scan, so that a further support costs one match;
+            not if anything is tuned, which takes all supports together.
 
     Attributes:
         names: label value to name, of the organs large enough to match.
@@ -117,8 +148,10 @@ class MatchingMethod:
         encoder: str,
         adapt: int = 0,
         progress: Progress = silent,
+        store: SupportStore | None = None,
     ) -> None:
         self.adapt, self.progress = adapt, progress
+        self.encoder, self.store = encoder, None if adapt else store
         self.frame = Frame.of(read[0][0])
         network = fused_encoder(encoder)
         laid = [self._lay(scan, label, names) for scan, label in read]
@@ -151,44 +184,57 @@ class MatchingMethod:
         return [self.tuning.support(support) for support in self.supports]
 
     def place(self, scan: Scan, progress: Progress = silent) -> Query:
-        """Align a query with the supports."""
-        working, grid = self.frame.resample(scan)
-        coarse = working.coarse(self.supports[0].encoder, progress)
-        placed = tuple(place(working, coarse, support, progress) for support in self.supports)
-        nearest = max(range(len(placed)), key=lambda i: placed[i].alignment.similarity)
-        return Query(placed, is_mirrored(placed[nearest], self.supports[nearest]), grid)
+        """Lay a query out for the supports."""
+        return Query(*self.frame.resample(scan), self.supports, progress)
 
     def __call__(self, query: Query, *, pieces: bool = True, progress: Progress = silent) -> OnScan:
-        """Every organ's probabilities.
-
-        Each support segments the query on its own, and an organ's probabilities are averaged with
-        weights by its estimated Dice: matched jointly, one support in whose place for the spleen
-        lay a stomach undid what the other had right.
+        """Every organ's probabilities: what each support finds on its own, averaged.
 
         Args:
-            query: the aligned query.
+            query: the scan.
             pieces: keep as many components of each organ as are annotated.
             progress: called during the work.
         """
-        mean = _WeightedMean()
-        for placed, support, tuned in zip(
-            query.placed, self.supports, self._tuned_supports, strict=True
-        ):
-            projected = placed if self.tuning is None else self.tuning.placed(placed)
-            matched = match(projected, tuned, progress)
-            raw = matched.raw.transpose(1, 0, 2, 3)
-            found = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
-            misfits = matched.misfits
-            del matched  # of a long scan, the copy of its probabilities is large
-            if pieces:
-                self.keep_organs([placed], [support], found)
-            mean.add(found, self._estimated(placed, support, found, raw, misfits))
+        mean = ShotMean()
+        for support, tuned in zip(self.supports, self._tuned_supports, strict=True):
+            find = partial(self._one_shot, query, support, tuned, pieces, progress)
+            mean.add(
+                self.store.one_shot(query.scan, support, self.encoder, find, pieces=pieces)
+                if self.store
+                else find()
+            )
         probabilities = mean.probabilities()
         if pieces and len(self.supports) > 1:
-            self.keep_organs(query.placed, self.supports, probabilities)
+            # Each support has chosen its pieces; those that weigh most are the most evident ones.
+            keep_pieces(probabilities, self._n_pieces(self.supports), tuple(self.names))
         values = tuple(self.names)
         estimated = dict(zip(values, mean.estimated().tolist(), strict=True))
-        return OnScan(probabilities, values, query.grid, estimated)
+        consistency = tuple(mean.consistency)
+        return OnScan(probabilities, values, query.grid, estimated, consistency, mean.mirrored)
+
+    def _one_shot(
+        self,
+        query: Query,
+        support: MatchingSupport,
+        tuned: MatchingSupport,
+        pieces: bool,
+        progress: Progress,
+    ) -> OneShot:
+        placed = query.along(support)
+        matched = match(self.tuning.placed(placed) if self.tuning else placed, tuned, progress)
+        raw = matched.raw.transpose(1, 0, 2, 3)
+        found = np.ascontiguousarray(matched.refined.transpose(1, 0, 2, 3))
+        misfits = matched.misfits
+        del matched  # of a long scan, the copy of its probabilities is large
+        if pieces:
+            self.keep_organs(placed, support, found)
+        return OneShot(
+            probabilities=found,
+            estimated=self._estimated(placed, support, found, raw, misfits),
+            similarity=placed.alignment.similarity,
+            consistency=placed.consistency,
+            mirrored=is_mirrored(placed, support),
+        )
 
     def _estimated(
         self,
@@ -214,8 +260,8 @@ class MatchingMethod:
 
     def keep_organs(
         self,
-        placed: Sequence[Placed],
-        supports: Sequence[MatchingSupport],
+        placed: Placed,
+        support: MatchingSupport,
         probabilities: Float32[np.ndarray, "k z y x"],
     ) -> None:
         """Set the probability to 0 in components of an organ's label that are not the organ.
@@ -224,23 +270,21 @@ class MatchingMethod:
         kidney was lost to a stomach.
 
         Args:
-            placed: the query, laid along each support.
-            supports: the annotated scans.
+            placed: the query, laid along the support.
+            support: the annotated scan.
             probabilities: of every organ; changed in place.
         """
-        labels = most_probable(probabilities, tuple(self.names))
-        for organ, (value, probability) in enumerate(zip(self.names, probabilities, strict=True)):
-            mask = labels == value
-            n_pieces = max(support.n_pieces[organ] for support in supports)
-            found = evident_pieces(mask, probability)
-            if len(found) > n_pieces:
-                scores = []
-                for piece in found:
-                    cells = torch.zeros(*placed[0].coarse.body.shape, len(self.names))
-                    cells[..., organ] = _cells(piece.astype(np.float32))
-                    scores.append(self._reverse(placed, supports, cells, [organ])[organ])
-                found = [found[best] for best in np.argsort(scores)[::-1][:n_pieces]]
-            probability[mask & ~np.any([*found, np.zeros_like(mask)], axis=0)] = 0
+
+        def score(organ: int, piece: Bool[np.ndarray, "z y x"]) -> float:
+            cells = torch.zeros(*placed.coarse.body.shape, len(self.names))
+            cells[..., organ] = _cells(piece.astype(np.float32))
+            return self._reverse([placed], [support], cells, [organ])[organ]
+
+        keep_pieces(probabilities, self._n_pieces([support]), tuple(self.names), score)
+
+    def _n_pieces(self, supports: Sequence[MatchingSupport]) -> list[int]:
+        """How many components of each organ are annotated, in the support with most."""
+        return [max(counts) for counts in zip(*(s.n_pieces for s in supports), strict=True)]
 
     def reverse(self, query: Query, labels: UInt[np.ndarray, "z y x"]) -> dict[str, float]:
         """Reverse Dice of each organ, for the best support."""
@@ -282,46 +326,3 @@ class MatchingMethod:
 def _cells(mask: Float32[np.ndarray, "z y x"]) -> Float32[Tensor, "z h w"]:
     """The share of each coarse cell that a mask covers."""
     return shares(torch.from_numpy(mask)[:, None], STRIDE)[..., 0]
-
-
-class _WeightedMean:
-    """Organs' probabilities averaged over supports, those that found an organ better weighing more.
-
-    The first support's weights are 1, so that of a single support the mean is what it found.
-    """
-
-    def __init__(self) -> None:
-        self.total: Float32[np.ndarray, "k z y x"] | None = None
-        self.scores: list[Float64[np.ndarray, " k"]] = []
-
-    def add(
-        self, found: Float32[np.ndarray, "k z y x"], estimated: Float64[np.ndarray, " k"]
-    ) -> None:
-        """Add what a support found, which is overwritten, and its estimated Dice."""
-        self.scores.append(estimated)
-        if self.total is None:
-            self.total = found
-        else:
-            found *= _by_organ(self._weights()[-1])
-            self.total += found
-
-    def probabilities(self) -> Float32[np.ndarray, "k z y x"]:
-        """The weighted mean."""
-        assert self.total is not None
-        self.total /= _by_organ(self._weights().sum(axis=0))
-        return self.total
-
-    def estimated(self) -> Float64[np.ndarray, " k"]:
-        """The weighted mean of the estimated Dice."""
-        mean: Float64[np.ndarray, " k"] = np.average(self.scores, axis=0, weights=self._weights())
-        return mean
-
-    def _weights(self) -> Float64[np.ndarray, "n k"]:
-        weights: Float64[np.ndarray, "n k"] = np.exp(
-            (np.stack(self.scores) - self.scores[0]) / SURENESS
-        )
-        return weights
-
-
-def _by_organ(values: Float64[np.ndarray, " k"]) -> Float32[np.ndarray, "k 1 1 1"]:
-    return values.astype(np.float32)[:, None, None, None]

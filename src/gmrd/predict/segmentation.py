@@ -15,7 +15,7 @@ from gmrd.errors import InputError
 from gmrd.inference import choose_device
 from gmrd.io.scan import Scan
 from gmrd.matching.scan import Progress, silent
-from gmrd.predict.by_matching import MatchingMethod, Query
+from gmrd.predict.by_matching import MatchingMethod, OnScan, Query
 from gmrd.predict.geometry import TrainingGeometry
 from gmrd.predict.given import LabelLike, ScanLike, as_scan
 from gmrd.predict.intensity import Intensity, in_hounsfield
@@ -52,7 +52,7 @@ class Predictor:
         intensity: preprocessing for a network; None for that of the training.
         options: see :class:`Options`.
         progress: called with the name of a step, how much is done, and the total.
-        store: caches encoded supports; None for no cache.
+        store: keeps encoded supports and what each found; None to keep nothing.
 
     Raises:
         InputError: a file, a label value or the checkpoint is refused; the message says why.
@@ -81,6 +81,7 @@ class Predictor:
             encoder=self.options.encoder,
             adapt=self.options.adapt if checkpoint is None else 0,
             progress=progress,
+            store=store,
         )
         if store is not None:
             store.encode(self.matching.supports, self.options.encoder, fine=checkpoint is None)
@@ -111,19 +112,20 @@ class Predictor:
             with_network=self.network is not None,
         )
         start = time.perf_counter()
-        placed = self.matching.place(scan, self.progress)
+        laid = self.matching.place(scan, self.progress)
         covered = 1.0
         pieces = self.options.largest_component
         probabilities: Mapping[int, Float32[np.ndarray, "z y x"]]
+        likeness: Query | OnScan
         if self.network:
-            found = self.network(scan)
+            found, likeness = self.network(scan), laid
             probabilities, covered = found.probabilities, found.covered
             labels = found.labels(largest_component=pieces)
-            reverse = self.matching.reverse(placed, labels)
+            reverse = self.matching.reverse(laid, labels)
             estimated = {v: dice_by_reverse(reverse[name]) for v, name in self.names.items()}
         else:
-            matched = self.matching(placed, pieces=pieces, progress=self.progress)
-            probabilities, labels = matched, matched.labels()
+            matched = self.matching(laid, pieces=pieces, progress=self.progress)
+            probabilities, labels, likeness = matched, matched.labels(), matched
             estimated = dict(matched.estimated)
         volumes = {
             name: float(sum(np.count_nonzero(piece == value) for piece in labels)) * scan.voxel_ml
@@ -139,9 +141,9 @@ class Predictor:
             probabilities=probabilities,
             names=self.names,
             volumes_ml=volumes,
-            findings=self._findings(scan, covered, volumes, quality, placed),
+            findings=self._findings(scan, covered, volumes, quality, likeness),
             quality=quality,
-            similarity=placed.consistency,
+            similarity=likeness.consistency,
             seconds=time.perf_counter() - start,
         )
 
@@ -151,15 +153,15 @@ class Predictor:
         covered: float,
         volumes: Mapping[str, float],
         quality: Mapping[str, float],
-        placed: Query,
+        likeness: Query | OnScan,
     ) -> tuple[Finding, ...]:
         organs = {
             name: OrganEvidence(volumes[name], self.annotated_ml[name], quality[name])
             for name in self.names.values()
         }
         evidence = ScanEvidence(
-            similarity=max(placed.consistency),
-            mirrored=placed.mirrored,
+            similarity=max(likeness.consistency),
+            mirrored=likeness.mirrored,
             same_modality=self.in_hounsfield == {in_hounsfield(scan.image)},
             covered=covered,
             known_geometry=self.network is None or self.network.knows_geometry,

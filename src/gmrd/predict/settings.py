@@ -46,7 +46,7 @@ class Settings:
         format: of the label maps.
         save_probabilities: also write a probability map for each organ.
         page: also write an HTML page for each scan.
-        keep_support: cache encoded supports on disk.
+        keep_support: cache encoded supports and what each found on disk.
         options: see :class:`Options`.
         geometry: of the training volumes; None for the checkpoint's.
         intensity: preprocessing of the training volumes; None for the checkpoint's.

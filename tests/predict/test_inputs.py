@@ -75,6 +75,22 @@ def test_names_are_told_apart_by_folders_and_kept(folder: Path) -> None:
     assert set(kept.values()) == {"c", "scan", "p2_scan"}
 
 
+def test_links_keep_their_own_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As git-annex lays files: the targets are named after their content."""
+    annexed = folder / ".git" / "annex"
+    annexed.mkdir(parents=True)
+    for number in (1, 2):
+        write(annexed / f"MD5E-{number}.nii.gz", ball(1)[0], affine())
+        (folder / "p1" / f"sub-{number}.nii.gz").symlink_to(annexed / f"MD5E-{number}.nii.gz")
+    (folder / "study").symlink_to(folder / "p1")
+    monkeypatch.chdir(folder / "p2")
+    found = find_queries([folder / "p1", folder / "study" / "sub-1.nii.gz"], base=folder)
+    assert unique_names(found, {}) == {
+        "p1/scan.nii.gz": "scan", "p1/sub-1.nii.gz": "sub-1", "p1/sub-2.nii.gz": "sub-2",
+    }  # fmt: skip
+    assert [query.source for query in find_queries("../p2/.", base=folder)] == ["p2/scan.nii.gz"]
+
+
 def test_two_endings_and_the_batchs_own_files_are_told_apart(tmp_path: Path) -> None:
     for name in ("A.nii", "a.nii.gz", "index.nii"):
         write(tmp_path / name, ball(1)[0], affine())

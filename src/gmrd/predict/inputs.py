@@ -39,10 +39,19 @@ class Query:
 
 def source_of(path: Path, base: Path | None = None) -> str:
     """A path relative to ``base`` if it lies within, otherwise absolute."""
-    place = path.resolve()
+    place = _own_place(path)
     if base is not None and place.is_relative_to(base.resolve()):
         return place.relative_to(base.resolve()).as_posix()
     return str(place)
+
+
+def _own_place(path: Path) -> Path:
+    """The real folder of a path with the path's own name.
+
+    Data under git-annex or DVC are links to files that are named after their content.
+    """
+    place = Path(os.path.abspath(path))  # where it ends in `.` or `..`, the folder's name
+    return place.parent.resolve() / place.name
 
 
 def find_queries(
@@ -117,7 +126,7 @@ def unique_names(queries: Sequence[Query], taken: Mapping[str, str]) -> dict[str
     names = {query.source: taken[query.source] for query in queries if query.source in taken}
     used = {name.lower() for name in (*RESERVED, *taken.values())}
     pending = [query for query in queries if query.source not in names]
-    for depth in range(max((len(q.path.resolve().parents) for q in pending), default=0)):
+    for depth in range(max((len(_own_place(q.path).parents) for q in pending), default=0)):
         wanted = {query.source: _name(query.path, depth) for query in pending}
         counts = Counter(name.lower() for name in wanted.values())
         fit = {s: n for s, n in wanted.items() if n.lower() not in used and counts[n.lower()] == 1}
@@ -133,6 +142,6 @@ def unique_names(queries: Sequence[Query], taken: Mapping[str, str]) -> dict[str
 
 def _name(path: Path, depth: int) -> str:
     """A scan's name prefixed by ``depth`` parent folders."""
-    place = path.resolve()
+    place = _own_place(path)
     above = [folder.name for folder in place.parents if folder.name][:depth]
     return "_".join([*reversed(above), place.name if place.is_dir() else stem(place)])

@@ -65,6 +65,7 @@ from gmrd.matching.segmenter import (
     SHAPE_WEIGHT,
     MatchingSupport,
     enlarged,
+    led_astray,
     prior,
 )
 from gmrd.matching.shape import Shapes, register_organs, registered_shapes
@@ -84,11 +85,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "second_look": {
         "gmrd.matching.scan.WorkingScan.fine": lambda scan, *args: blown_up(scan, *args)
     },
-    "own_places": {
-        "gmrd.matching.segmenter.register_organs": lambda probability, *_: (
-            [None] * probability.shape[1]
-        )
-    },
+    "own_places": {"gmrd.matching.segmenter.led_astray": lambda before, _: before is not None},
     "location": {
         "gmrd.matching.segmenter.locate": lambda _, support, alignment: (
             (alignment,) * support.shares.shape[-1]
@@ -228,14 +225,17 @@ def three_slices(root: Path, supports: Sequence[str]) -> Found:
                 found = by_region.vote(probability.numpy().copy(), REGISTERED_REGION_WEIGHT)
                 return torch.from_numpy(found)
 
-            (fit,) = register_organs(voted(probability), *where)
-            if fit is not None:
-                places = fit.positions(expected)
+            fits = register_organs(voted(probability), *where)
+            if fits[0] is not None:
+                places = fits[0].positions(expected)
                 places[..., 0] = expected[..., 0]
-                probability = on_pixels(
+                moved = on_pixels(
                     carry_organs(looks[1], grid, grid.body, shown, {0: places}, deviations)
                 )
-            shapes, _ = registered_shapes(voted(probability), *where)
+                again = register_organs(voted(moved), *where)
+                if not led_astray(fits[0], again[0]):
+                    probability, fits = moved, again
+            shapes = registered_shapes(voted(probability), fits, *where)
             mixed = (1 - SHAPE_WEIGHT) * probability + SHAPE_WEIGHT * shapes
             followed = follow_edges(mixed, torch.from_numpy(placed.scan.ranks)).numpy()
             decided = by_region.vote(followed, REGION_WEIGHT)

@@ -52,7 +52,8 @@ def dice(found: torch.Tensor, true: torch.Tensor) -> float:
 
 def fit(found: torch.Tensor, annotated: Shapes, alignment: Alignment) -> torch.Tensor:
     heights = torch.arange(SIZE[0]) * SPACING[0]
-    return registered_shapes(found, heights, SPACING[1], annotated, [alignment])[0]
+    frame = heights, SPACING[1], annotated, [alignment]
+    return registered_shapes(found, register_organs(found, *frame), *frame)
 
 
 @pytest.mark.parametrize("radius", [14.0, 17.0, 20.0])

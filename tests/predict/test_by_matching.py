@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
-from gmrd.matching.segmenter import Matched, Placed, match
+from gmrd.matching.dense import Evidence
+from gmrd.matching.segmenter import Matched, Placed, _FineMatching, match
 from gmrd.predict.by_matching import MatchingMethod, OnScan
 from gmrd.predict.store import SupportStore
 from gmrd.predict.support import read_pair
@@ -67,6 +69,18 @@ def test_the_piece_that_leads_home_is_kept_whatever_the_evidence(method: Matchin
     probability[0][elsewhere] = 0.7
     method.keep_organs(*query.placed, *method.supports, probability)
     assert (probability[0] == np.where(organ, np.float32(0.6), 0)).all()
+
+
+def test_a_registration_that_leads_astray_is_undone(
+    method: MatchingMethod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(look: _FineMatching, _: object) -> Evidence:
+        return replace(look.evidence, organs=torch.zeros_like(look.evidence.organs))
+
+    monkeypatch.setattr(_FineMatching, "with_registered", lost)
+    image, truth = ball(2)
+    labels = method(method.place(Scan("b", image, affine()))).labels()
+    assert 2 * ((labels == 1) & (truth == 1)).sum() / ((labels == 1).sum() + truth.sum()) > 0.7
 
 
 def test_a_further_support_costs_one_match(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -186,7 +186,8 @@ def match(placed: Placed, support: MatchingSupport, progress: Progress = silent)
     Every position of the query is matched with the annotated slices near its aligned position,
     first on coarse cells, then on fine ones where the coarse cells found anything; an organ near
     the place where it was located. Each is then registered on its own to what was found of it, and
-    matched again from there.
+    matched again from there. Where its annotated mask agrees less with what is found then, the
+    registration led astray, and what was found before stands.
 
     Args:
         placed: the query, laid along the support.
@@ -196,26 +197,37 @@ def match(placed: Placed, support: MatchingSupport, progress: Progress = silent)
     query, coarse = placed.scan, placed.coarse
     deviations = prior(query.spacing[1])
     scaling = local_scaling(coarse, support.coarse)
-    first = _located(coarse, coarse.body, support.coarse, placed, deviations)
-    first = replace(first, scaling=scaling)
-    where = _found(first.probability)
+    rough = _located(coarse, coarse.body, support.coarse, placed, deviations)
+    rough = replace(rough, scaling=scaling)
+    where = _found(rough.probability)
     if not where.any():
         n_slices, *sides = query.ranks.shape
-        nothing = np.zeros((n_slices, first.organs.shape[-1], *sides), dtype=np.float32)
+        nothing = np.zeros((n_slices, rough.organs.shape[-1], *sides), dtype=np.float32)
         return Matched(nothing, nothing.copy(), [1.0] * nothing.shape[1])
     look = _FineMatching(where, placed, support, deviations, scaling, progress)
     progress("Refining", 0, 4)
     frame = query.heights, query.spacing[1], support.shapes, placed.organs
     # Twice, because finding the regions of a long scan needs the memory.
-    active = (look.on_pixels(look.evidence) > ACTIVE).any(dim=1).numpy()
+    located, on_pixels = look.evidence, partial(_on_pixels, query, look.slices)
+    active = (on_pixels(located) > ACTIVE).any(dim=1).numpy()
     regions = Regions(query.ranks, active, query.spacing, support.smallest_ml)
-    found = look.on_pixels(look.evidence)
+    found = on_pixels(located)
     progress("Refining", 1, 4)
-    registrations = register_organs(_voted(found, query, regions), *frame)
-    raw = look.on_pixels(look.with_registered(registrations))
+    first = register_organs(_voted(found, query, regions), *frame)
+    evidence = look.with_registered(first)
     del found, look  # of a long scan, each is a fifth of a gigabyte and more
     progress("Refining", 2, 4)
-    shapes, misfits = registered_shapes(_voted(raw.clone(), query, regions), *frame)
+    raw = on_pixels(evidence)
+    fits = register_organs(_voted(raw.clone(), query, regions), *frame)
+    astray = [organ for organ, fit in enumerate(fits) if led_astray(first[organ], fit)]
+    if astray:
+        for organ in astray:
+            evidence.organs[..., organ] = located.organs[..., organ]
+            fits[organ] = first[organ]
+        del raw
+        raw = on_pixels(evidence)
+    del located, evidence
+    shapes = registered_shapes(_voted(raw.clone(), query, regions), fits, *frame)
     progress("Refining", 3, 4)
     mixed = (1 - SHAPE_WEIGHT) * raw + SHAPE_WEIGHT * shapes
     del shapes
@@ -226,7 +238,7 @@ def match(placed: Placed, support: MatchingSupport, progress: Progress = silent)
     found_alone = raw.numpy()
     for probability in (refined, found_alone):
         _restore(probability, support)
-    return Matched(refined, found_alone, misfits)
+    return Matched(refined, found_alone, [1.0 if fit is None else fit.loss for fit in fits])
 
 
 def _located(
@@ -245,6 +257,13 @@ def _located(
         if own is not placed.alignment
     }
     return carry_organs(evidence, grid, where, shown, moved, deviations)
+
+
+def led_astray(before: OrganRegistration | None, after: OrganRegistration | None) -> bool:
+    """Whether an organ agrees less with its annotated mask when matched where that was laid."""
+    if before is None:
+        return False
+    return after is None or after.loss > before.loss
 
 
 class _FineMatching:
@@ -286,12 +305,15 @@ class _FineMatching:
             self.evidence, self.grid, self.where, self.shown, places, self.deviations
         )
 
-    def on_pixels(self, evidence: Evidence) -> Float32[Tensor, "z k y x"]:
-        """Probabilities of all slices; 0 where nothing was matched."""
-        n_slices, *sides = self.placed.scan.ranks.shape
-        probability = torch.zeros(n_slices, evidence.organs.shape[-1], *sides)
-        probability[self.slices] = enlarged(evidence.probability, sides)
-        return probability
+
+def _on_pixels(
+    query: WorkingScan, slices: Tensor, evidence: Evidence
+) -> Float32[Tensor, "z k y x"]:
+    """Probabilities of all slices from the evidence of some; 0 where nothing was matched."""
+    n_slices, *sides = query.ranks.shape
+    probability = torch.zeros(n_slices, evidence.organs.shape[-1], *sides)
+    probability[slices] = enlarged(evidence.probability, sides)
+    return probability
 
 
 def _voted(

@@ -147,26 +147,24 @@ def register_organs(
 
 def registered_shapes(
     probability: Float32[Tensor, "z k y x"],
+    registrations: Sequence[OrganRegistration | None],
     heights: Float32[Tensor, " z"],
     pixel: float,
     shapes: Shapes,
     alignments: Sequence[Alignment],
-) -> tuple[Float32[Tensor, "z k y x"], list[float]]:
-    """Each organ's annotated mask, registered to what was found of it, and its misfit.
+) -> Float32[Tensor, "z k y x"]:
+    """Each organ's annotated mask where it was registered.
 
-    The probabilities of an organ that was not found stay as they are, and its misfit is 1: nothing
-    agrees. The arguments are those of :func:`register_organs`.
+    The probabilities of an organ that was not found stay as they are. The arguments are those of
+    :func:`register_organs`, and what it returned.
     """
-    registrations = register_organs(probability, heights, pixel, shapes, alignments)
     masks = F.avg_pool2d(probability, CELL_PX)
-    misfits = [1.0] * masks.shape[1]
     for organ, registration in enumerate(registrations):
         if registration is not None:
             expected = _expected(alignments[organ], masks, heights, pixel)
             masks[:, organ] = shapes.at(organ, registration.positions(expected))
-            misfits[organ] = registration.loss
     size = list(probability.shape[2:])
-    return F.interpolate(masks, size=size, mode="bilinear", align_corners=False), misfits
+    return F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
 
 
 def _expected(

@@ -15,9 +15,11 @@ from gmrd.predict.support import read_pair
 from helpers.scans import affine, ball
 
 
-@pytest.fixture
-def method(support: tuple[Path, Path]) -> MatchingMethod:
-    return MatchingMethod([read_pair(*support)], {1: "ball"}, encoder="lite0")
+@pytest.fixture(scope="module")
+def method() -> MatchingMethod:
+    """A query changes nothing of it."""
+    image, label = ball(1)
+    return MatchingMethod([(Scan("a", image, affine()), label)], {1: "ball"}, encoder="lite0")
 
 
 def test_the_organ_is_found_in_another_scan(method: MatchingMethod) -> None:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
-from gmrd.module import GMRDModule
-from gmrd.nn import GMRD, build_network
 from helpers.commands import TINY, Command, RunHere, Train, environment
 from helpers.scans import affine, ball, write
 from helpers.warm import Warm
 
-# As in the commands that tests start: trainings are compared with theirs bit for bit.
-torch.set_num_threads(1)
+# Not torch, nor what imports it: the process that only hands tests to workers reads this, too.
+if TYPE_CHECKING:
+    from gmrd.module import GMRDModule
+    from gmrd.nn import GMRD
 
 # The same examples every time, on a machine that may be busy with something else.
 settings.register_profile(
@@ -39,6 +40,25 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is loaded with the test modules stays: no collector of garbage looks through it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """As in the commands that tests start: trainings are compared with theirs bit for bit."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +136,10 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunHer
 @pytest.fixture(scope="session")
 def module() -> GMRDModule:
     """An untrained network small enough for any test."""
+    import torch
+
+    from gmrd.module import GMRDModule
+
     torch.manual_seed(0)
     return GMRDModule(
         network={
@@ -135,6 +159,9 @@ def module() -> GMRDModule:
 @pytest.fixture(scope="session")
 def public_network() -> Callable[..., GMRD]:
     """Builds a small network with all the parts of the public research code's."""
+    import torch
+
+    from gmrd.nn import build_network
 
     def build(*, activation: str = "relu", with_threshold: bool = True) -> GMRD:
         torch.manual_seed(0)
@@ -154,6 +181,8 @@ def public_network() -> Callable[..., GMRD]:
 @pytest.fixture(scope="session")
 def checkpoint(module: GMRDModule, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its checkpoint."""
+    import torch
+
     path = tmp_path_factory.mktemp("checkpoint") / "untrained.ckpt"
     content = {"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}
     torch.save(content, path)

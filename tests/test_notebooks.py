@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot
 import pytest
+
+from gmrd.data.phantom import make_phantom
+from helpers.warm import Warm
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SMALL = {
@@ -38,6 +46,25 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("temporary")
 
 
+@pytest.fixture
+def few_slices(monkeypatch: pytest.MonkeyPatch, warm: Warm, tmp_path: Path) -> None:
+    """Phantoms of 12 slices, as matching takes half a second for each; also of the demo."""
+    monkeypatch.setattr("gmrd.data.phantom.make_phantom", partial(make_phantom, n_slices=12))
+
+    usual = subprocess.run
+
+    def run(command: Sequence[str], **given: Any) -> None:
+        if command[:3] != [sys.executable, "-c", "from gmrd.cli.demo import main; main()"]:
+            usual(command, **given)
+            return
+        env = {**given["env"], "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+        done = warm.run("helpers.small_demo", *command[3:], cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+
+    monkeypatch.setattr("subprocess.run", run)
+
+
+@pytest.mark.usefixtures("few_slices")
 @pytest.mark.parametrize("name", SMALL)
 def test_a_notebook_runs(
     name: str, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,10 +1,8 @@
-"""The main job through its console commands, small: phantom to measured segmentation."""
+"""The main job through its commands, small: phantom to measured segmentation."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -13,25 +11,16 @@ import pytest
 
 from helpers.commands import RunHere, environment
 from helpers.files import csv_rows
+from helpers.warm import Warm
 
-COMMANDS = Path(sys.executable).parent
 QUICK = ["size=48", "n_cases=6", "trainer.max_steps=4", "trainer.accelerator=cpu"]
 
 
-def run(command: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMANDS / command, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def demo(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("demo")
-    done = run("gmrd-demo", "out=out", *QUICK, cwd=folder)
+    env = environment(PYTHONPATH=str(Path(__file__).parents[1]))
+    done = warm.run("helpers.small_demo", "out=out", *QUICK, cwd=folder, env=env)
     assert done.returncode == 0, done.stderr
     return folder / "out", done.stdout
 

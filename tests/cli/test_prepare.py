@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,10 @@ from gmrd.data.description import DatasetDescription
 from gmrd.data.phantom import make_phantom_volume
 from gmrd.data.supervoxel_files import make_up_to_date
 from gmrd.errors import InputError
-from helpers.commands import RunHere
+from helpers.commands import RunHere, environment
 from helpers.raw_data import write_dicom_series, write_masks
 from helpers.scans import read
+from helpers.warm import Warm
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +97,22 @@ def test_second_run_does_nothing_and_an_interrupted_one_goes_on(
 CASES = (1, 2, 3, 4)
 
 
-def test_a_killed_run_is_taken_up(prepared: Path, download: Path, tmp_path: Path) -> None:
+def test_a_killed_run_is_taken_up(
+    prepared: Path, download: Path, warm: Warm, tmp_path: Path
+) -> None:
     """Killed with all its processes after the first case; what was whole then is not made again."""
     source = tmp_path / "source"
     for case in CASES:
         shutil.copytree(download / "MR" / "10", source / "MR" / str(case))
     root = tmp_path / "root"
     arguments = [f"source={source}", f"root={root}", "n_jobs=1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gmrd.cli.prepare", *arguments], cwd=tmp_path, start_new_session=True
-    )
-    while not list(root.glob("prepared/[!.]*.json")) and process.poll() is None:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    with warm.running(
+        "gmrd.cli.prepare", *arguments, cwd=tmp_path, env=environment(), apart=True
+    ) as command:
+        while not list(root.glob("prepared/[!.]*.json")) and not command.ended:
+            time.sleep(0.05)
+        os.killpg(command.pid, signal.SIGKILL)
+    assert command.status == -signal.SIGKILL
     records = sorted(root.glob("prepared/[!.]*.json"))
     assert 1 <= len(records) < len(CASES)
     assert not (root / "manifest.json").exists()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
 from helpers.commands import SIGNALLED, Command, Train, environment
 from helpers.files import csv_rows
+from helpers.warm import Warm
 
 QUIET = ("evaluate=false", "~callbacks.pictures", "trainer.limit_val_batches=0", "logger=csv")
 
@@ -88,21 +87,22 @@ def test_best_weights_need_a_validation(train: Train, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("n_steps", "options"),
     [
-        ("trainer.accumulate_grad_batches=2",),
-        ("callbacks=ema", "~callbacks.pictures"),
-        ("trainer.precision=bf16-mixed",),
+        (6, ("trainer.accumulate_grad_batches=2",)),
+        (6, ("callbacks=ema", "~callbacks.pictures")),
+        (2, ("trainer.precision=bf16-mixed",)),  # a step of a CPU takes seconds
     ],
     ids=["accumulation", "ema", "bf16"],
 )
 def test_resumed_equals_uninterrupted(
-    train: Train, tmp_path: Path, options: tuple[str, ...]
+    train: Train, tmp_path: Path, n_steps: int, options: tuple[str, ...]
 ) -> None:
     quiet = [o for o in QUIET if not (o.startswith("~") and "callbacks=ema" in options)]
-    train(tmp_path / "whole", *quiet, *options)
-    train(tmp_path / "parts", *quiet, *options, "trainer.max_steps=3")
-    train(tmp_path / "parts", *quiet, *options, "ckpt_path=auto")
+    whole = (*quiet, *options, f"trainer.max_steps={n_steps}")
+    train(tmp_path / "whole", *whole)
+    train(tmp_path / "parts", *quiet, *options, f"trainer.max_steps={n_steps // 2}")
+    train(tmp_path / "parts", *whole, "ckpt_path=auto")
     assert_same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts"))
 
 
@@ -187,20 +187,19 @@ def test_an_interrupted_multirun_shows_what_was_finished(command: Command, tmp_p
 
 
 def test_a_signal_to_the_whole_group_ends_the_step_and_saves(
-    tiny: tuple[str, ...], tmp_path: Path
+    tiny: tuple[str, ...], warm: Warm, tmp_path: Path
 ) -> None:
     """As ``timeout`` and schedulers send it: the workers that make episodes are not lost."""
     endless = ("trainer.max_steps=1000000", "data.num_workers=2", f"hydra.run.dir={tmp_path}")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gmrd.cli.train", *tiny, *QUIET, *endless],
-        env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    while not (tmp_path / "checkpoints/last.ckpt").is_file() and process.poll() is None:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGTERM)
-    errors = process.communicate(timeout=300)[1]
-    assert process.returncode == 143, errors
-    assert "Traceback" not in errors
+    with warm.running(
+        "gmrd.cli.train", *tiny, *QUIET, *endless, cwd=tmp_path, env=environment(), apart=True
+    ) as command:
+        while not (tmp_path / "checkpoints/last.ckpt").is_file() and not command.ended:
+            time.sleep(0.05)
+        os.killpg(command.pid, signal.SIGTERM)
+    run = command.done()
+    assert run.returncode == 143, run.stderr
+    assert "Traceback" not in run.stderr
     assert checkpoint(tmp_path)["global_step"] > 0
 
 

@@ -56,12 +56,16 @@ def train(make_data: MakeData, steps: int, folder: Path, **options: object) -> R
     return module
 
 
-def check(make_data: MakeData, folder: Path, *, first: int, total: int, **options: object) -> None:
+def check(
+    make_data: MakeData, folder: Path, *, first: int, total: int, **options: object
+) -> list[float]:
+    """What an uninterrupted training has seen, and so has one that was interrupted."""
     whole = train(make_data, total, folder, **options)
     begun = train(make_data, first, folder, **options)
     resumed = train(make_data, total, folder, resume=folder / "last.ckpt", **options)
     assert len(whole.seen) == len(set(whole.seen))
     assert begun.seen + resumed.seen == whole.seen
+    return whole.seen
 
 
 def test_resume_within_an_epoch(make_data: MakeData, tmp_path: Path) -> None:
@@ -97,9 +101,8 @@ def test_an_epoch_that_is_not_divided_evenly_skips_nothing(
     make_data: MakeData, tmp_path: Path, options: dict[str, int], first: int
 ) -> None:
     """The last step of an epoch takes less, and the next epoch the next episode."""
-    check(make_data, tmp_path, first=first, total=8, **options)
+    seen = check(make_data, tmp_path, first=first, total=8, **options)
     size = {"batch_size": options.get("batch_size", 1)}
-    seen = train(make_data, 8, tmp_path, **options).seen
     assert seen == train(make_data, len(seen), tmp_path, **size).seen
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from gmrd.module import GMRDModule
+if TYPE_CHECKING:
+    from gmrd.module import GMRDModule
 
 TINY = (
     "data=phantom",
@@ -51,7 +53,7 @@ class At(Callback):
 """
 """The module ``signalled``, for a training that is to be interrupted."""
 
-Train = Callable[..., tuple[dict[str, float], GMRDModule]]
+Train = Callable[..., "tuple[dict[str, float], GMRDModule]"]
 RunHere = Callable[..., int | str]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -22,9 +22,11 @@ from helpers.scans import affine, ball
 Pair = tuple[Scan, np.ndarray]
 
 
-@pytest.fixture
-def method(support: tuple[Path, Path]) -> MatchingMethod:
-    return MatchingMethod([read_pair(*support)], {1: "ball"}, encoder="lite0")
+@pytest.fixture(scope="module")
+def method() -> MatchingMethod:
+    """A query changes nothing of it."""
+    image, label = ball(1)
+    return MatchingMethod([(Scan("a", image, affine()), label)], {1: "ball"}, encoder="lite0")
 
 
 def test_the_organ_is_found_in_another_scan(method: MatchingMethod) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,8 @@ from gmrd.checkpoint.load import load_module
 from gmrd.errors import InputError
 from gmrd.module import GMRDModule
 from gmrd.predict.export import QueryPath, _agreed, export_program, shrink
+from helpers.commands import environment
+from helpers.warm import Warm
 
 
 def test_the_query_path_is_the_networks_prediction(checkpoint: Path) -> None:
@@ -27,34 +28,39 @@ def test_the_query_path_is_the_networks_prediction(checkpoint: Path) -> None:
     torch.testing.assert_close(found, expected)
 
 
-def run(checkpoint: Path, form: str, out: Path) -> str:
+Run = Callable[[str, Path], str]
+
+
+@pytest.fixture
+def run(checkpoint: Path, warm: Warm, tmp_path: Path) -> Run:
     """The command, as a person runs it: shape annotations are not checked while tracing."""
-    program = "from gmrd.cli.export import main; main()"
-    settings = [f"ckpt_path={checkpoint}", f"format={form}", f"out={out}"]
-    result = subprocess.run(
-        [sys.executable, "-c", program, *settings], capture_output=True, text=True, timeout=400
-    )
-    assert result.returncode == 0, result.stderr
-    assert "Warning" not in result.stderr
-    return result.stdout
+
+    def export(form: str, out: Path) -> str:
+        settings = [f"ckpt_path={checkpoint}", f"format={form}", f"out={out}"]
+        result = warm.run("gmrd.cli.export", *settings, cwd=tmp_path, env=environment())
+        assert result.returncode == 0, result.stderr
+        assert "Warning" not in result.stderr
+        return result.stdout
+
+    return export
 
 
-def test_the_exported_program_agrees(checkpoint: Path, tmp_path: Path) -> None:
-    said = run(checkpoint, "torch", tmp_path / "gmrd.pt2")
+def test_the_exported_program_agrees(run: Run, tmp_path: Path) -> None:
+    said = run("torch", tmp_path / "gmrd.pt2")
     assert said.startswith(f"{tmp_path / 'gmrd.pt2'}: ")
     assert "torch.export agrees with the network" in said
 
 
-def test_the_path_is_printed_as_it_is(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_path_is_printed_as_it_is(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "a folder's name that is longer than a line of eighty characters [" / "b]"
     out.mkdir(parents=True)
-    assert run(checkpoint, "checkpoint", out / "gmrd.ckpt").startswith(f"{out / 'gmrd.ckpt'}: ")
+    assert run("checkpoint", out / "gmrd.ckpt").startswith(f"{out / 'gmrd.ckpt'}: ")
 
 
-def test_onnxruntime_agrees(checkpoint: Path, tmp_path: Path) -> None:
+def test_onnxruntime_agrees(run: Run, tmp_path: Path) -> None:
     for module in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(module, reason="ONNX: install gmrd[export]")
-    said = run(checkpoint, "onnx", tmp_path / "gmrd.onnx")
+    said = run("onnx", tmp_path / "gmrd.onnx")
     assert said.startswith(f"{tmp_path / 'gmrd.onnx'}: "), "without what the optimiser logs"
     assert "onnxruntime agrees with the network" in said
     assert [file.name for file in tmp_path.iterdir()] == ["gmrd.onnx"]

@@ -84,7 +84,10 @@ def fused(encoder: nn.Module) -> nn.Module:
         # Their successor, torch.compile, needs a C++ compiler on the user's machine.
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
         example = torch.zeros(1, 3, 64, 64)
-        traced = torch.jit.trace(_Levels(encoder).eval(), example)  # type: ignore[no-untyped-call]
+        # Nothing is drawn by chance, so a second tracing to compare with takes time for nothing.
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            _Levels(encoder).eval(), example, check_trace=False
+        )
         frozen: nn.Module = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
     return frozen
 

@@ -12,6 +12,7 @@ that did it is written to build/fuzz, and the status is not 0.
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import resource
 import signal
@@ -64,7 +65,10 @@ def fuzz(name: str, seconds: int) -> None:
 
 
 def by_coverage(name: str, seconds: int) -> None:
-    # An editable installation imports the package in its own way, past Atheris.
+    # An editable installation imports the package in its own way, past Atheris, and alone knows
+    # where the compiled part is: that is imported first, and the rest anew.
+    importlib.import_module("gmrd._core")
+    del sys.modules["gmrd"]
     sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
     sys.path.insert(0, "src")
     with atheris.instrument_imports(include=["gmrd.io", "gmrd.checkpoint", "nibabel", "pydicom"]):

@@ -8,3 +8,7 @@ class InputError(ValueError):
 
     The console commands print the message alone, without a traceback.
     """
+
+
+class UnwritableError(InputError):
+    """A file or folder that cannot be written; the message gives the reason and a remedy."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +15,8 @@ import pytest
 
 from gmrd.cli.declared import fitted_keys
 from gmrd.cli.refusals import sentence
+from gmrd.data.build import plain, read_description
+from gmrd.data.supervoxel_files import Supervoxels, make_up_to_date
 from gmrd.errors import InputError
 from helpers.commands import RunHere, composed
 
@@ -128,6 +131,59 @@ def test_what_the_system_refuses_comes_with_a_remedy_where_it_is_known(
     assert said.startswith(f"/data/out: {os.strerror(code)}")
     assert said.partition(";")[2].strip().startswith(remedy)
     assert bool(remedy) == (";" in said)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a mount that is read-only, which root cannot write to either."""
+    folder = tmp_path / "mounted"
+    (folder / "runs").mkdir(parents=True)
+    for how in (("--bind", str(folder), str(folder)), ("-o", "remount,ro,bind", str(folder))):
+        if subprocess.run(["mount", *how], capture_output=True).returncode:
+            subprocess.run(["umount", str(folder)], capture_output=True)
+            pytest.skip("mounting needs Linux and root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+READ_ONLY = "cannot be written (Read-only file system): choose a writable folder"
+
+
+def test_a_run_folder_that_exists_on_a_read_only_mount(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], read_only: Path
+) -> None:
+    """Hydra opens its log there before anything else, and says that a handler is not configured."""
+    for given in ((f"collect={read_only}/runs",), ("data.root=x", f"out={read_only}/runs")):
+        assert run_here("crossval", *given) == 2
+        assert f"error: {read_only}/runs/console.log {READ_ONLY}\n" in capsys.readouterr().err
+    assert run_here("crossval", "data.root=x", f"out={read_only}/new") == 2
+    said = f"error: {read_only}/new: Read-only file system; choose a writable folder\n"
+    assert said in capsys.readouterr().err
+
+
+def test_preparation_tries_its_folder_before_the_work(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], read_only: Path
+) -> None:
+    (read_only.parent / "download/MR/1/T2SPIR/DICOM_anon").mkdir(parents=True)
+    (read_only.parent / "download/MR/1/T2SPIR/Ground").mkdir()
+    for root in ("", "/below"):
+        assert run_here("prepare", "source=download", f"root={read_only}{root}") == 2
+        printed = capsys.readouterr()
+        assert f"error: {read_only}{root} {READ_ONLY}\n" in printed.err
+        assert "Preparing" not in printed.out
+
+
+def test_supervoxels_of_a_read_only_root_beside_a_read_only_cache(
+    root: Path, read_only: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    data = composed("train", "data=phantom", f"data.root={root}", f"data.cache_dir={read_only}")
+    cases = read_description(plain(data.data)).cases
+    with pytest.raises(InputError) as refused:
+        make_up_to_date(cases[:1], Supervoxels())
+    assert READ_ONLY in str(refused.value)
+    assert "data.cache_dir" in str(refused.value)
+    assert "data.exclude" not in str(refused.value), "the case is not at fault"
 
 
 def test_what_stands_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:

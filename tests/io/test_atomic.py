@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gmrd.errors import InputError
-from gmrd.io.atomic import replacing
+from gmrd.io.atomic import refuse_unwritable, replacing
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -81,3 +81,12 @@ def test_torch_writes_to_a_name_without_an_ending(tmp_path: Path, name: str) -> 
     with replacing(tmp_path / name) as temporary:
         torch.save({"a": 1}, temporary)
     assert torch.load(tmp_path / name, weights_only=True) == {"a": 1}
+
+
+def test_a_folder_is_tried_without_being_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refuse_unwritable(tmp_path / "a" / "b")
+    for wrong in ("file", "file/below"):
+        with pytest.raises(InputError, match=f"{wrong} cannot be written .*choose another place"):
+            refuse_unwritable(tmp_path / wrong)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,3 +50,37 @@ def test_a_changed_file_does_no_harm(name: str, data: st.DataObject) -> None:
         end = {"replace": at + len(content), "insert": at, "delete": at + len(content)}
         changed[at : end.get(what, len(changed))] = b"" if what in ("delete", "cut") else content
     TARGETS[name](bytes(changed))
+
+
+ATHERIS = """
+from contextlib import nullcontext
+from pathlib import Path
+
+def instrument_imports(include):
+    return nullcontext()
+
+def Setup(arguments, target):
+    global call, seeds
+    call, seeds = target, Path(arguments[-1])
+
+def Fuzz():
+    from gmrd.predict import project_file
+    print(project_file.__file__, [call(seed.read_bytes()) for seed in seeds.iterdir()])
+"""
+"""Atheris as far as it is called: it calls the target with the seeds."""
+
+
+def test_the_package_is_imported_past_its_editable_installation(tmp_path: Path) -> None:
+    """Atheris instruments only what Python's own finder imports, and the C++ part is elsewhere."""
+    (tmp_path / "atheris.py").write_text(ATHERIS)
+    tests = Path(__file__).parents[1]
+    (tmp_path / "src").symlink_to(tests.parent / "src")
+    run = subprocess.run(
+        [sys.executable, tests / "fuzz_readers.py", "scores", "--seconds=1"],
+        env={**os.environ, "PYTHONPATH": f"{tests}:{tmp_path}", "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.split() == [f"{tmp_path}/src/gmrd/predict/project_file.py", "[None]"]

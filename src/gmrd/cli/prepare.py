@@ -30,6 +30,7 @@ def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
         n_jobs: Cases prepared in parallel.
     """
     from gmrd.data.prepare.runner import find_jobs, run_jobs, write_manifest
+    from gmrd.io.atomic import refuse_unwritable
 
     if data.preparation is None:
         raise InputError(
@@ -46,6 +47,8 @@ def prepare(data: DatasetDescription, source: Path, *, n_jobs: int = 1) -> int:
         n_cases=data.n_cases,
     )
     due = [job for job in jobs if not job.is_done()]
+    if due:
+        refuse_unwritable(data.root)
     for _ in track(run_jobs(due, n_jobs), "Preparing", len(due), console=console, disable=not due):
         pass
     write_manifest(data.root, data.name, data.classes, jobs)

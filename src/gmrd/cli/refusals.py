@@ -22,8 +22,11 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gmrd.cli.composition import REFERENCES, of_anything, of_reference, of_refusal
 from gmrd.errors import InputError
-from gmrd.io.atomic import REMEDIES
+from gmrd.io.atomic import REMEDIES, explained
 from gmrd.io.cache_dir import default_cache_dir
+
+NO_LOG = "Unable to configure handler"
+"""Words of logging's ValueError where the log cannot be written, in a run's folder that exists."""
 
 MISSING = re.compile(r"Missing mandatory value: (\S+)")
 
@@ -63,6 +66,9 @@ def _sentence(error: BaseException) -> str | None:
         return of_reference(error)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return of_refusal(error) or of_anything(error)
+    cause = error.__cause__
+    if str(error).startswith(NO_LOG) and isinstance(cause, OSError) and cause.filename:
+        return str(explained(Path(cause.filename), cause))
     if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)
     if isinstance(error, MemoryError) or any(words in repr(error) for words in OUT_OF_MEMORY):

@@ -16,7 +16,7 @@ import numpy as np
 from rich.progress import track
 
 from gmrd.data.cases import Case
-from gmrd.errors import InputError
+from gmrd.errors import InputError, UnwritableError
 from gmrd.io.formats import refuse_no_file
 from gmrd.io.nifti_writer import write_nifti
 from gmrd.io.readers import read_scan
@@ -157,6 +157,9 @@ def make_up_to_date(cases: Sequence[Case], settings: Supervoxels) -> None:
     for case in track(cases, description="Supervoxels", transient=True):
         try:
             make_supervoxels(case.case_id, case.image, case.pseudo_label, asdict(settings))
+        except UnwritableError as error:
+            place = "the supervoxels of a read-only data root go below data.cache_dir"
+            raise InputError(f"{error}; {place}") from error
         except InputError as error:
             remedy = f"fix it, or leave the case out with data.exclude=[{case.case_id}]"
             raise InputError(f"{error}; {remedy}") from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gmrd.errors import InputError
+from gmrd.errors import InputError, UnwritableError
 
 REMEDIES = {
     errno.ENOSPC: "free some space, or choose a folder on another disk",
@@ -39,27 +39,27 @@ def replacing(path: Path) -> Iterator[Path]:
     a dot besides its first, without which torch writes no file.
 
     Raises:
-        InputError: the disk is full, the folder is not writable, or ``path`` is not a regular file:
-            root would turn ``/dev/null`` into one.
+        UnwritableError: the disk is full, the folder is not writable, or ``path`` is not a regular
+            file: root would turn ``/dev/null`` into one.
     """
     try:
         yield from _replacing(path)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
 
 
 def writable_folder(path: Path) -> Path:
     """Make a folder for results, so that a bad one is refused before the work.
 
     Raises:
-        InputError: it cannot be made or is not writable.
+        UnwritableError: it cannot be made or is not writable.
     """
     try:
         _make(path)
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
 
 
 def refuse_same_file(source: Path, out: Path) -> None:
@@ -72,12 +72,27 @@ def refuse_same_file(source: Path, out: Path) -> None:
         raise InputError(f"out={out} is the input and would overwrite it: choose another name")
 
 
-def _explained(path: Path, error: OSError) -> OSError | InputError:
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to; makes none, unlike writable_folder.
+
+    Raises:
+        UnwritableError: the closest folder above it that exists is not writable, or no folder.
+    """
+    closest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=closest):
+            pass
+    except OSError as error:
+        raise explained(folder, error) from error
+
+
+def explained(path: Path, error: OSError) -> OSError | UnwritableError:
+    """The sentence for a failed write; the error itself where the system gives no reason."""
     if error.errno is None:
         return error
     remedy = REMEDIES.get(error.errno, "choose another place")
     name = str(path) if len(str(path)) < 400 else f"{str(path)[:400]}…"
-    return InputError(f"{name} cannot be written ({error.strerror}): {remedy}")
+    return UnwritableError(f"{name} cannot be written ({error.strerror}): {remedy}")
 
 
 def _make(folder: Path) -> None:
@@ -89,7 +104,7 @@ def _make(folder: Path) -> None:
 def _replacing(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a device or a pipe"
-        raise InputError(f"{path} cannot be written: it is {kind}; choose another name")
+        raise UnwritableError(f"{path} cannot be written: it is {kind}; choose another name")
     _make(path.parent)
     ending = os.fsdecode(os.fsencode(path.name)[-LONGEST:])
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=f".{ending}")

@@ -49,11 +49,12 @@ OTHERWISE = {
     "hydra.launcher.timeout_min=720": "",
     "fold=0,1,2,3,4": "fold=0",  # five trainings show no more than one
     "trainer.max_steps=1000": "trainer.max_steps=2",  # minutes
+    "trainer.precision=bf16-mixed": "",  # a step of a CPU takes seconds; test_train.py has one
     "options.adapt=300": "options.adapt=2",  # as many steps show no more
 }
 """Arguments that are left out or replaced."""
 
-SMALL = {"size": 64, "n_slices": 12}
+SMALL = {"size": 64, "n_slices": 8}
 """Phantoms that are segmented, and the demo's: matching takes half a second for each slice."""
 
 DATA = ("data.supervoxels.min_size=100",)

@@ -115,3 +115,13 @@ def test_one_bad_volume_stops_no_other(root: Path) -> None:
 def test_missing_volumes(overrides: list[str], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         run(*overrides)
+
+
+def test_an_image_is_never_replaced_by_its_supervoxels(root: Path) -> None:
+    folder = root / "chaos_MR_T2_normalized"
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    onto = ("out_pattern='image_{case}.nii.gz'", f"out={root}/link", "overwrite=true")
+    (root / "link").symlink_to(folder)
+    with pytest.raises(InputError, match=r"image_1\.nii\.gz is the input and would overwrite it"):
+        run(f"images={folder}", *onto)
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before

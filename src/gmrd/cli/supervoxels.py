@@ -74,6 +74,7 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
 def find_jobs(cfg: DictConfig) -> list[Job]:
     """The volumes in ``images`` or of the data set, and where their supervoxels go."""
     from gmrd.data.cases import CASE, find_cases
+    from gmrd.io.atomic import refuse_same_file
 
     data = described(cfg)
     cases = find_cases(
@@ -84,7 +85,7 @@ def find_jobs(cfg: DictConfig) -> list[Job]:
         how_to_get=data.how_to_get,
     )
     out = Path(cfg.out) if cfg.out is not None else data.root
-    return [
+    jobs = [
         Job(
             case_id=case.case_id,
             image=case.image.absolute(),
@@ -93,6 +94,9 @@ def find_jobs(cfg: DictConfig) -> list[Job]:
         )
         for case in cases
     ]
+    for job in jobs:
+        refuse_same_file(job.image, job.target)
+    return jobs
 
 
 def described(cfg: DictConfig) -> DatasetDescription:

@@ -210,3 +210,10 @@ def test_real_folder_is_sound(chaost2: Path, tmp_path: Path) -> None:
     assert len(portraits) == 20
     assert {p.orientation for p in portraits} == {"LAS"}
     assert {f.what for f in findings} == {"the supervoxels were not made by gmrd"}
+
+
+def test_two_classes_of_one_name_are_refused(root: Path) -> None:
+    """Their scores would be averaged, and one's prediction would replace the other's."""
+    for twin in ("liver", "left kidney"):
+        with pytest.raises(InputError, match="more than one class"):
+            data_set(root, classes={1: "liver", 2: "left_kidney", 3: twin})

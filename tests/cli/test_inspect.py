@@ -18,6 +18,7 @@ from gmrd.data.phantom import make_phantom
 from gmrd.data.supervoxel_files import make_supervoxels
 from gmrd.errors import InputError
 from gmrd.io.nifti_writer import write_nifti
+from helpers.commands import RunHere
 from helpers.scans import read
 
 SUPERVOXELS = {"min_size": 200, "scale": 1.0, "sigma": 0.0}
@@ -217,3 +218,10 @@ def test_two_classes_of_one_name_are_refused(root: Path) -> None:
     for twin in ("liver", "left kidney"):
         with pytest.raises(InputError, match="more than one class"):
             data_set(root, classes={1: "liver", 2: "left_kidney", 3: twin})
+
+
+def test_the_contact_sheet_is_a_png_and_named_so(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here("inspect", "data=phantom", "data.root=x", "sheet=x.jpg") == 2
+    assert "sheet=x.jpg: it is written as PNG" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from gmrd.cli.console import command
+from gmrd.errors import InputError
 
 if TYPE_CHECKING:
     from gmrd.data.description import DatasetDescription
@@ -131,6 +132,10 @@ def main(cfg: DictConfig) -> None:
     """Console entry point; exit status 1 if there are errors."""
     from gmrd.data.build import plain, read_description
 
+    if cfg.sheet and Path(cfg.sheet).suffix.lower() != ".png":
+        raise InputError(
+            f"sheet={cfg.sheet}: it is written as PNG: choose a name that ends in .png"
+        )
     _, findings = inspect(
         read_description(plain(cfg.data)),
         Path(cfg.sheet) if cfg.sheet else None,

@@ -225,3 +225,14 @@ def test_the_contact_sheet_is_a_png_and_named_so(
 ) -> None:
     assert run_here("inspect", "data=phantom", "data.root=x", "sheet=x.jpg") == 2
     assert "sheet=x.jpg: it is written as PNG" in capsys.readouterr().err
+
+
+def test_brackets_in_names_are_no_markup(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = root / "phantom_normalized"
+    for kind in ("image", "label"):
+        (folder / f"{kind}_1.nii.gz").rename(folder / f"{kind}_[b]1.nii.gz")
+    data = data_set(root, name="[i]x", classes={1: "[u]liver"})
+    inspect(data, root / "[bold]sheet.png", min_area=20.0)
+    printed = capsys.readouterr().out
+    for name in ("[i]x", "[u]liver", "[b]1", "[bold]sheet.png"):
+        assert name in printed

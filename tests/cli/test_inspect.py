@@ -18,6 +18,7 @@ from gmrd.data.phantom import make_phantom
 from gmrd.data.supervoxel_files import make_supervoxels
 from gmrd.errors import InputError
 from gmrd.io.nifti_writer import write_nifti
+from helpers.commands import RunHere
 from helpers.scans import read
 
 SUPERVOXELS = {"min_size": 200, "scale": 1.0, "sigma": 0.0}
@@ -210,3 +211,28 @@ def test_real_folder_is_sound(chaost2: Path, tmp_path: Path) -> None:
     assert len(portraits) == 20
     assert {p.orientation for p in portraits} == {"LAS"}
     assert {f.what for f in findings} == {"the supervoxels were not made by gmrd"}
+
+
+def test_two_classes_of_one_name_are_refused(root: Path) -> None:
+    """Their scores would be averaged, and one's prediction would replace the other's."""
+    for twin in ("liver", "left kidney"):
+        with pytest.raises(InputError, match="more than one class"):
+            data_set(root, classes={1: "liver", 2: "left_kidney", 3: twin})
+
+
+def test_the_contact_sheet_is_a_png_and_named_so(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here("inspect", "data=phantom", "data.root=x", "sheet=x.jpg") == 2
+    assert "sheet=x.jpg: it is written as PNG" in capsys.readouterr().err
+
+
+def test_brackets_in_names_are_no_markup(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = root / "phantom_normalized"
+    for kind in ("image", "label"):
+        (folder / f"{kind}_1.nii.gz").rename(folder / f"{kind}_[b]1.nii.gz")
+    data = data_set(root, name="[i]x", classes={1: "[u]liver"})
+    inspect(data, root / "[bold]sheet.png", min_area=20.0)
+    printed = capsys.readouterr().out
+    for name in ("[i]x", "[u]liver", "[b]1", "[bold]sheet.png"):
+        assert name in printed

@@ -1,4 +1,4 @@
-"""Odd downloads, label maps and settings end in one sentence and status 2."""
+"""Odd downloads, scans, label maps, projects and settings end in one sentence and status 2."""
 
 from __future__ import annotations
 

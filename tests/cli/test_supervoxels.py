@@ -115,3 +115,22 @@ def test_one_bad_volume_stops_no_other(root: Path) -> None:
 def test_missing_volumes(overrides: list[str], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         run(*overrides)
+
+
+def test_an_image_is_never_replaced_by_its_supervoxels(root: Path) -> None:
+    folder = root / "chaos_MR_T2_normalized"
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    onto = ("out_pattern='image_{case}.nii.gz'", f"out={root}/link", "overwrite=true")
+    (root / "link").symlink_to(folder)
+    with pytest.raises(InputError, match=r"image_1\.nii\.gz is the input and would overwrite it"):
+        run(f"images={folder}", *onto)
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_brackets_in_names_are_no_markup(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = root / "chaos_MR_T2_normalized"
+    (folder / "image_1.nii.gz").rename(folder / "image_[b]1.nii.gz")
+    run(f"images={folder}", f"out='{root}/[bold]out'")
+    printed = capsys.readouterr().out
+    assert "[b]1" in printed
+    assert "[bold]out" in printed

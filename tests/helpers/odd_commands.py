@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def furnish(folder: Path) -> None:
 
 def odd_commands() -> list[Command]:
     """All of them."""
-    return [*of_labels(), *of_preparation()]
+    return [*of_labels(), *of_queries(), *of_projects(), *of_folders(), *of_preparation()]
 
 
 def of_labels() -> Iterator[Command]:
@@ -82,6 +83,62 @@ def of_labels() -> Iterator[Command]:
         "away from its image",
         lambda: write(Path("odd.nii.gz"), ball(1)[1], elsewhere),
     )
+
+
+def of_queries() -> Iterator[Command]:
+    def query(kind: str, says: str, before: Callable[[], Any]) -> Command:
+        return Command(f"query {kind}", (*PREDICT, "query=odd.nii.gz", "out=out"), says, before)
+
+    image = ball(2)[0]
+    for kind, (array, spacing, says) in {
+        "of one slice": (image[5:6], 5.0, r"^odd\.nii\.gz: .* one slice of 5 mm.* needs two"),
+        "of three thin slices": (image[5:8], 1.0, "one slice of 4 mm.* needs two"),
+        "of a voxel": (image[:1, :1, :1], 5.0, "one slice"),
+        "constant": (0 * image + 7, 5.0, r"^odd\.nii\.gz: every voxel is 7"),
+    }.items():
+        matrix = affine((spacing, 2.0, 2.0))
+        yield query(kind, says, partial(write, Path("odd.nii.gz"), array, matrix))
+    nowhere = partial(os.symlink, "nowhere", "odd.nii.gz")
+    yield query("a link to nothing", "does not exist", nowhere)
+
+
+def of_projects() -> Iterator[Command]:
+    def project(kind: str, says: str, text: str) -> Command:
+        given = ("project", "folder=study", "keep_support=false")
+        return Command(f"project {kind}", given, says, partial(_project_file, text))
+
+    invalid = r"study/project\.yaml is not a valid project: it needs"
+    yield project("of nothing", invalid, "")
+    yield project("of a number", invalid, "5")
+    yield project("without scans", invalid, "support: []")
+    yield project("with tabs", r"is not a valid project \(while scanning", "query:\n\t- a")
+    yield project("of Python", "could not determine a constructor", "!!python/name:os.system")
+
+
+def _project_file(text: str) -> None:
+    Path("study").mkdir()
+    Path("study/project.yaml").write_text(text)
+
+
+def of_folders() -> Iterator[Command]:
+    onto = ("images=.", "out=.", "image_pattern={case}.nii.gz", "out_pattern={case}.nii.gz")
+    yield Command(
+        "supervoxels onto their images",
+        ("supervoxels", *onto, "overwrite=true"),
+        r"a\.nii\.gz is the input and would overwrite it",
+    )
+    yield Command(
+        "supervoxels smoothed away",
+        ("supervoxels", "images=.", "out=out", "image_pattern={case}.nii.gz", "sigma=1e6",
+         "min_size=50", "workers.n_jobs=1"),
+        "of 3 volumes failed",
+    )  # fmt: skip
+    inspect = ("inspect", "data=phantom", "data.root=.", "n_jobs=1")
+    for setting, says in {
+        "sheet=x.jpg": "written as png",
+        "data.classes={1: liver, 2: liver}": "more than one class liver",
+    }.items():
+        yield Command("inspection, setting", (*inspect, setting), says)
 
 
 def each_slice(edit: Callable[[int, Any], Any]) -> Callable[[], None]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import gmrd
 from gmrd.errors import InputError
 from gmrd.io.scan import Scan
 from gmrd.matching.dense import Evidence
@@ -41,6 +42,24 @@ def test_the_organ_is_found_in_another_scan(method: MatchingMethod) -> None:
     assert 0.6 < found.estimated[1] <= 1
     with pytest.raises(KeyError):
         found[2]
+
+
+def test_one_slice_has_features_and_is_refused_by_name(support: tuple[Path, Path]) -> None:
+    """NumPy took a tensor of one number of a slice for that number, and dropped an axis."""
+    predictor = gmrd.Predictor([support])
+    image, _ = ball(2)
+    working, _ = predictor.matching.frame.resample(Scan("b", image, affine()))
+    all_slices = working.coarse(predictor.matching.supports[0].encoder)
+    alone = working.fine(predictor.matching.supports[0].encoder, torch.tensor([5]))
+    assert alone.tokens.shape[0] == 1
+    assert alone.body.shape == (1, *(2 * n for n in all_slices.body.shape[1:]))
+    thin = Scan("b", image[5:8], affine((1.0, 2.0, 2.0)), source="/scans/b.nii")
+    for few in (Scan("b", image[5:6], affine(), source="/scans/b.nii"), thin):
+        with pytest.raises(InputError, match=r"^/scans/b\.nii: .*it is one slice of [45] mm"):
+            predictor(few)
+    flat = Scan("b", np.full_like(image, 7), affine(), source="/scans/b.nii")
+    with pytest.raises(InputError, match=r"^/scans/b\.nii: every voxel is 7"):
+        predictor(flat)
 
 
 def test_a_support_that_finds_nothing_right_hardly_counts(support: tuple[Path, Path]) -> None:

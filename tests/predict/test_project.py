@@ -213,5 +213,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, threshold: Threshold) -> None:
     (project.folder / "project.yaml").write_text("query: [scans]\n")
     with pytest.raises(InputError, match=r"project\.yaml is not a valid project.*it needs query"):
         gmrd.Project(project.folder)
+    (project.folder / "project.yaml").write_text("")
+    with pytest.raises(InputError, match=r"project\.yaml is not a valid project: it needs query"):
+        gmrd.Project(project.folder)
     with pytest.raises(InputError, match=r"nowhere holds no project\.yaml"):
         gmrd.Project(tmp_path / "nowhere")

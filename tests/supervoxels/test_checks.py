@@ -62,6 +62,8 @@ def test_images(segment: Any, image: Any, sentence: str) -> None:
         ({"scale": -1.0}, "scale=-1.0"),
         ({"scale": np.inf}, "scale=inf"),
         ({"sigma": -0.5}, "sigma=-0.5"),
+        ({"sigma": 1e6}, r"sigma=1e\+06 pixels is wider than the volume"),
+        ({"sigma": 1.0, "spacing": (0.01, 1, 1)}, "sigma=1 pixels is wider"),
         ({"n_threads": 0}, "n_threads=0"),
     ],
 )

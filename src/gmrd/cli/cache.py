@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     console.print(
         f"{store.folder}: {n_files} files with encoded supports and what they found, "
         f"{n_bytes / 1e6:.0f} MB of at most {store.most_bytes / 1e6:.0f} MB",
-        highlight=False, soft_wrap=True,
+        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
 
 

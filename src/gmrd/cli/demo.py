@@ -72,7 +72,7 @@ def _show_matching(folder: Path, classes: Mapping[int, str], out: Path) -> None:
     for value, name in names.items():
         dice = overlap_scores(found.labels == value, truth == value).dice
         estimate = f"estimated {100 * found.quality[name]:.0f}"
-        console.print(f"{name:<14} Dice {100 * dice:5.1f} %  ({estimate})")
+        console.print(f"{name:<14} Dice {100 * dice:5.1f} %  ({estimate})", markup=False)
     write_outputs(found, out)
     console.print(
         f"Took {found.seconds:.0f} s; label map, picture and page in {out}",

@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from gmrd.cli.console import command
+from gmrd.errors import InputError
 
 if TYPE_CHECKING:
     from gmrd.data.description import DatasetDescription
@@ -57,7 +58,7 @@ def inspect(
     report(findings)
     if sheet is not None:
         contact_sheet(sheet, tiles(portraits), data.classes)
-        console.print(f"Contact sheet: {sheet}", highlight=False, soft_wrap=True)
+        console.print(f"Contact sheet: {sheet}", highlight=False, markup=False, soft_wrap=True)
     return portraits, findings
 
 
@@ -78,16 +79,16 @@ def tiles(portraits: Sequence[Portrait]) -> list[Tile]:
 def overview(data: DatasetDescription, portraits: Sequence[Portrait]) -> Table:
     """One row per case: geometry, supervoxels, and the volume of each class in ml."""
     title = f"{data.name}: {len(portraits)} cases in {data.root}"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=escape(title), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     values = sorted({v for p in portraits for v in p.class_voxels} | set(data.classes))
     for heading in ("case", "voxels", "mm", "axes", "super-\nvoxels"):
         table.add_column(heading, no_wrap=True)
     for value in values:
         name = data.classes.get(value, "?").replace("_", "\n")
-        table.add_column(f"{value} {name}\nml", justify="right")
+        table.add_column(escape(f"{value} {name}\nml"), justify="right")
     for portrait in portraits:
         table.add_row(
-            portrait.case_id,
+            escape(portrait.case_id),
             "×".join(map(str, portrait.shape or ())) or "unreadable",
             "×".join(f"{size:.3g}" for size in portrait.spacing or ()),
             portrait.orientation,
@@ -131,6 +132,10 @@ def main(cfg: DictConfig) -> None:
     """Console entry point; exit status 1 if there are errors."""
     from gmrd.data.build import plain, read_description
 
+    if cfg.sheet and Path(cfg.sheet).suffix.lower() != ".png":
+        raise InputError(
+            f"sheet={cfg.sheet}: it is written as PNG: choose a name that ends in .png"
+        )
     _, findings = inspect(
         read_description(plain(cfg.data)),
         Path(cfg.sheet) if cfg.sheet else None,

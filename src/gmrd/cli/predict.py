@@ -56,7 +56,9 @@ def main(cfg: DictConfig) -> None:
         console.print(end_table(records))
         console.print(advice(records), markup=False, highlight=False, soft_wrap=True)
     console.print(
-        "Label maps, pictures, pages, index.html, summary.json:", out.resolve(), markup=False
+        f"Label maps, pictures, pages, index.html, summary.json: {out.resolve()}",
+        markup=False,
+        soft_wrap=True,
     )
     if any(record["status"] == "failed" for record in records):
         raise SystemExit(1)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -65,7 +66,7 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
     position = {job.case_id: index for index, job in enumerate(jobs)}
     outcomes.sort(key=lambda outcome: position[outcome.case_id])
     console.print(summary(outcomes))
-    console.print(f"in {jobs[0].target.parent}", soft_wrap=True)
+    console.print(f"in {jobs[0].target.parent}", markup=False, soft_wrap=True)
     if failures:
         raise InputError(f"{len(failures)} of {len(jobs)} volumes failed:\n" + "\n".join(failures))
     return outcomes
@@ -74,6 +75,7 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
 def find_jobs(cfg: DictConfig) -> list[Job]:
     """The volumes in ``images`` or of the data set, and where their supervoxels go."""
     from gmrd.data.cases import CASE, find_cases
+    from gmrd.io.atomic import refuse_same_file
 
     data = described(cfg)
     cases = find_cases(
@@ -84,7 +86,7 @@ def find_jobs(cfg: DictConfig) -> list[Job]:
         how_to_get=data.how_to_get,
     )
     out = Path(cfg.out) if cfg.out is not None else data.root
-    return [
+    jobs = [
         Job(
             case_id=case.case_id,
             image=case.image.absolute(),
@@ -93,6 +95,9 @@ def find_jobs(cfg: DictConfig) -> list[Job]:
         )
         for case in cases
     ]
+    for job in jobs:
+        refuse_same_file(job.image, job.target)
+    return jobs
 
 
 def described(cfg: DictConfig) -> DatasetDescription:
@@ -143,7 +148,9 @@ def summary(outcomes: list[Outcome]) -> Table:
     for heading in ("number", "largest", "median", "smallest", "seconds"):
         table.add_column(heading, justify="right")
     for outcome in outcomes:
-        table.add_row(outcome.case_id, outcome.status, *_sizes(outcome), f"{outcome.seconds:.2f}")
+        table.add_row(
+            escape(outcome.case_id), outcome.status, *_sizes(outcome), f"{outcome.seconds:.2f}"
+        )
     if any(outcome.status == "kept" for outcome in outcomes):
         table.caption = "kept: a file not made by this command; overwrite=true replaces it"
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -61,6 +62,14 @@ class DatasetDescription:
     check_geometry: bool = True
     intensity: Literal["z_score", "ranks"] = "z_score"
     preparation: Preparation | None = None
+
+    def __post_init__(self) -> None:
+        names = Counter(name.replace(" ", "_") for name in self.classes.values())
+        if twice := [name for name, number in names.items() if number > 1]:
+            raise InputError(
+                f"data.classes names more than one class {twice[0]}: scores and predictions are "
+                "kept by name, so each needs its own"
+            )
 
     @cached_property
     def cases(self) -> list[Case]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from gmrd.errors import InputError
@@ -61,7 +62,7 @@ def per_organ(cases: Sequence[ScoredCase], name: str) -> dict[str, float]:
 
 def rich_table(cases: Sequence[ScoredCase], title: str) -> Table:
     """Dice and IoU in per cent, with a row per organ and a column per method."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("")
     by_method = {
         method: [case for case in cases if case.method == method]
@@ -69,11 +70,11 @@ def rich_table(cases: Sequence[ScoredCase], title: str) -> Table:
     }
     means = [(per_organ(of, "dice"), per_organ(of, "iou")) for of in by_method.values()]
     for method in by_method:
-        table.add_column(f"{method}\nDice    IoU", justify="right", no_wrap=True)
+        table.add_column(escape(f"{method}\nDice    IoU"), justify="right", no_wrap=True)
     for organ in [*dict.fromkeys(case.organ for case in cases), "mean"]:
         found = [(dice.get(organ, np.nan), iou.get(organ, np.nan)) for dice, iou in means]
         cells = [f"{100 * dice:5.1f}  {100 * iou:5.1f}" for dice, iou in found]
-        table.add_row(spoken(organ), *cells)
+        table.add_row(escape(spoken(organ)), *cells)
     return table
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from gmrd.evaluation.crossvalidation import Cell, CrossValidation
@@ -53,13 +54,13 @@ def rich_table(result: CrossValidation) -> Table:
     """For the console: a row per organ, to fit 80 columns."""
     body = rows(result)
     table = Table(
-        title=f"{result.title}; mean ± sd over folds and seeds", title_justify="left",
+        title=escape(f"{result.title}; mean ± sd over folds and seeds"), title_justify="left",
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
     )  # fmt: skip
     for heading in ("", *(row[0] for row in body)):
         table.add_column(heading, justify="right" if heading else "left")
     for place, organ in enumerate(result.organs, 1):
-        table.add_row(spoken(organ), *(row[place].replace(" ± ", "±") for row in body))
+        table.add_row(escape(spoken(organ)), *(row[place].replace(" ± ", "±") for row in body))
     return table
 
 

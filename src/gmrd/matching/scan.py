@@ -62,11 +62,11 @@ class WorkingScan:
     def _encoded(
         self, encoder: nn.Module, slices: Int[Tensor, " n"], scale: int, progress: Progress
     ) -> TokenGrid:
-        cells = STRIDE // scale
-        body = F.avg_pool2d(torch.from_numpy(self.body[slices])[:, None].float(), cells)[:, 0] > 0.3
+        cells, planes = STRIDE // scale, slices.numpy()  # NumPy takes a tensor of one for a number
+        body = F.avg_pool2d(torch.from_numpy(self.body[planes])[:, None].float(), cells)[:, 0] > 0.3
         rows, columns = _around(body, scale)
         pixels = tuple(slice(part.start * cells, part.stop * cells) for part in (rows, columns))
-        images = UNIT * (torch.from_numpy(self.ranks[slices][:, pixels[0], pixels[1]]) - 0.5)
+        images = UNIT * (torch.from_numpy(self.ranks[planes][:, pixels[0], pixels[1]]) - 0.5)
         levels: list[Tensor] = []
         for done, image in enumerate(images):
             progress("Encoding", done, len(images))

@@ -183,6 +183,24 @@ class MatchingMethod:
             return self.supports
         return [self.tuning.support(support) for support in self.supports]
 
+    def refuse_shapeless(self, scan: Scan) -> None:
+        """Refuse a query that cannot be divided into regions.
+
+        Raises:
+            InputError: it is a single slice, or constant.
+        """
+        grid = self.frame.grid(scan)
+        if grid.shape[0] < 2:
+            raise InputError(
+                f"{scan.source or scan.name}: in the direction of the support's slices it is one "
+                f"slice of {grid.spacing[0]:.3g} mm, and matching needs two: give more of the scan"
+            )
+        if scan.image.min() == scan.image.max():
+            raise InputError(
+                f"{scan.source or scan.name}: every voxel is {scan.image.flat[0]:g}, so there is "
+                "nothing to segment: is it the right file?"
+            )
+
     def place(self, scan: Scan, progress: Progress = silent) -> Query:
         """Lay a query out for the supports."""
         return Query(*self.frame.resample(scan), self.supports, progress)

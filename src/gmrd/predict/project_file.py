@@ -62,9 +62,11 @@ class ProjectFile:
                 f"{folder} holds no {NAME}: create the project with support and query"
             ) from error
         except (OSError, UnicodeError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+            telling = isinstance(error, (OSError, UnicodeError, yaml.YAMLError))
+            reason = f" ({' '.join(str(error).split())})" if telling else ""
             raise InputError(
-                f"{path} is not a valid project ({' '.join(str(error).split())}): it needs query, "
-                "a list of scans, and support, a list with image and label of each annotated scan"
+                f"{path} is not a valid project{reason}: it needs query, a list of scans, and "
+                "support, a list with image and label of each annotated scan"
             ) from error
         if not query or not support:
             raise InputError(f"{path} lists no {'support' if query else 'query'}: add it there")

@@ -111,6 +111,8 @@ class Predictor:
             self.matching.frame.grid(scan).shape,
             with_network=self.network is not None,
         )
+        if self.network is None:
+            self.matching.refuse_shapeless(scan)
         start = time.perf_counter()
         laid = self.matching.place(scan, self.progress)
         covered = 1.0

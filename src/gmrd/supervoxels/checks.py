@@ -97,3 +97,20 @@ def check_parameters(
         )
     if n_threads != int(n_threads) or not 1 <= n_threads <= 1024:
         raise InputError(f"n_threads={n_threads} must be a whole number from 1 to 1024")
+
+
+def refuse_wide(sigma: float, ratio: float, shape: tuple[int, ...]) -> None:
+    """Refuse a Gaussian wider than the volume: it leaves nothing, and takes hours.
+
+    Args:
+        sigma: In pixels of a slice.
+        ratio: Slice spacing over pixel spacing.
+        shape: Of the volume.
+
+    Raises:
+        InputError: If it is.
+    """
+    if max(sigma, sigma / ratio) > max(shape):
+        raise InputError(
+            f"sigma={sigma:g} pixels is wider than the volume of {shape} voxels: set at most a few"
+        )

@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from gmrd import _core
-from gmrd.supervoxels.checks import as_volume, check_parameters, slice_over_pixel
+from gmrd.supervoxels.checks import (
+    as_volume,
+    check_parameters,
+    refuse_wide,
+    slice_over_pixel,
+)
 
 SCALE_UNIT = 1 / 255
 """The public scale counts in units of the grey range 0..255, as in scikit-image."""
@@ -59,6 +64,7 @@ def felzenszwalb(
     check_parameters(volume.size, scale, sigma, min_size, n_threads)
     contiguous: NDArray[Any] = np.ascontiguousarray(volume, dtype=_working_type(volume.dtype))
     if sigma > 0:
+        refuse_wide(sigma, ratio, volume.shape)
         contiguous = ndimage.gaussian_filter(contiguous, sigma=(sigma / ratio, sigma, sigma))
     return _core.felzenszwalb3d(
         contiguous,

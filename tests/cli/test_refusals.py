@@ -120,6 +120,7 @@ def test_values_and_keys(refusal, phantom, override, parts) -> None:
     [
         (errno.EROFS, "choose a writable folder"),
         (errno.ENOSPC, "free some space"),
+        (errno.ENOTDIR, "a file is in the way of a folder"),
         (errno.EACCES, ""),
     ],
 )

@@ -106,8 +106,8 @@ def _of_system(error: OSError) -> str:
         return f"{names[-1][:300]} {what}"
     said = f"{where[:300]}: {error.strerror or type(error).__name__}"
     # Others may have happened while reading, where the remedies are wrong.
-    writing = error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
-    return f"{said}; {REMEDIES[error.errno]}" if writing and error.errno else said
+    known = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.ENOTDIR)
+    return f"{said}; {REMEDIES[error.errno]}" if error.errno in known else said
 
 
 def _written(error: BaseException) -> Path:

@@ -187,6 +187,17 @@ def test_supervoxels_of_a_read_only_root_beside_a_read_only_cache(
     assert "data.exclude" not in str(refused.value), "the case is not at fault"
 
 
+def test_a_working_directory_that_is_gone(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for command in (("cache",), ("export", "ckpt_path=/a.ckpt", "out=/b.ckpt")):
+        assert run_here(*command) == 2
+        assert "error: the working directory no longer exists: change" in capsys.readouterr().err
+
+
 def test_what_stands_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     os.mkfifo(tmp_path / "pipe")

@@ -100,6 +100,8 @@ def _missing(error: BaseException) -> str | None:
 def _of_system(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     where = " and ".join(names) or "operating system"
+    if isinstance(error, FileNotFoundError) and not names:
+        return "the working directory no longer exists: change to another folder"
     if isinstance(error, FileExistsError) and names:
         is_folder = os.path.isdir(names[-1])
         what = "exists already" if is_folder else "is not a folder: a folder is expected there"

@@ -38,6 +38,20 @@ subprocess.run([sys.executable, "-c", child, sys.argv[1]], env=environment)
 """
 
 
+@pytest.mark.parametrize("name", ["cache", "overview", "export"])
+def test_a_closed_stream_is_written_to_nowhere(name: str, tmp_path: Path) -> None:
+    """Python has no such stream then, and a file that is opened next would get what is printed."""
+    text = f"from gmrd.cli.{name} import main; main()"
+    for closed in (">&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        command = f'exec "$0" -c "$1" {closed}'
+        run = subprocess.run(
+            ["sh", "-c", command, sys.executable, text], cwd=tmp_path, capture_output=True
+        )
+        assert run.returncode == (2 if name == "export" else 0)
+        assert b"Traceback" not in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("words", [("overview", "--help"), ("overview", "info"), ("train", "-h")])
 def test_a_command_ends_quietly_with_the_reader_of_its_output(words: tuple[str, ...]) -> None:
     """Of what Python prints (help), and of what Rich prints (info)."""

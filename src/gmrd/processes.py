@@ -51,6 +51,7 @@ def end_with_starter() -> None:
 @contextmanager
 def ending_with_reader() -> Iterator[None]:
     """End quietly when the reader of the output, such as ``head``, has ended."""
+    _open_closed_streams()
     try:
         yield
         sys.stdout.flush()
@@ -60,6 +61,19 @@ def ending_with_reader() -> Iterator[None]:
         if (by_rich and isinstance(error.__context__, BrokenPipeError)) or is_unread(error):
             os._exit(UNREAD)
         raise
+
+
+def _open_closed_streams() -> None:
+    """Discard what goes to a stream that is closed, as by a shell's ``>&-``.
+
+    Python leaves it out, and the next file to be opened would get its number and what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)  # the lowest free one, so this one
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
 
 
 def is_unread(error: BaseException) -> bool:

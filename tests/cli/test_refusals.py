@@ -120,6 +120,7 @@ def test_values_and_keys(refusal, phantom, override, parts) -> None:
     [
         (errno.EROFS, "choose a writable folder"),
         (errno.ENOSPC, "free some space"),
+        (errno.ENOTDIR, "a file is in the way of a folder"),
         (errno.EACCES, ""),
     ],
 )
@@ -184,6 +185,17 @@ def test_supervoxels_of_a_read_only_root_beside_a_read_only_cache(
     assert READ_ONLY in str(refused.value)
     assert "data.cache_dir" in str(refused.value)
     assert "data.exclude" not in str(refused.value), "the case is not at fault"
+
+
+def test_a_working_directory_that_is_gone(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for command in (("cache",), ("export", "ckpt_path=/a.ckpt", "out=/b.ckpt")):
+        assert run_here(*command) == 2
+        assert "error: the working directory no longer exists: change" in capsys.readouterr().err
 
 
 def test_what_stands_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:

@@ -133,6 +133,12 @@ def of_folders() -> Iterator[Command]:
          "min_size=50", "workers.n_jobs=1"),
         "of 3 volumes failed",
     )  # fmt: skip
+    for setting, says in {
+        "ckpt_path=file": "file is not a checkpoint",
+        "ckpt_path=missing.ckpt": "no checkpoint at missing.ckpt",
+        "options.device=cuda:99": "options.device=cuda:99",
+    }.items():
+        yield Command("app, setting", ("app", setting, "port=7997"), says)
     inspect = ("inspect", "data=phantom", "data.root=.", "n_jobs=1")
     for setting, says in {
         "sheet=x.jpg": "written as png",

@@ -75,6 +75,18 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/new"])
+def test_a_place_of_the_system_is_not_replaced(name: str) -> None:
+    """With its output in a file, ``/dev/stdout`` is a link to a regular one."""
+    with pytest.raises(InputError, match=f"{name} cannot be written: it is a device or a pipe"):
+        _fail_inside(Path(name))
+
+
+def _fail_inside(path: Path) -> None:
+    with replacing(path):
+        raise AssertionError  # before anything is replaced
+
+
 @pytest.mark.parametrize("name", ["model", ".hidden", "a b", "a."])
 def test_torch_writes_to_a_name_without_an_ending(tmp_path: Path, name: str) -> None:
     """torch refuses a file whose name is empty up to its last dot."""

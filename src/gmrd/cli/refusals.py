@@ -100,14 +100,16 @@ def _missing(error: BaseException) -> str | None:
 def _of_system(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     where = " and ".join(names) or "operating system"
+    if isinstance(error, FileNotFoundError) and not names:
+        return "the working directory no longer exists: change to another folder"
     if isinstance(error, FileExistsError) and names:
         is_folder = os.path.isdir(names[-1])
         what = "exists already" if is_folder else "is not a folder: a folder is expected there"
         return f"{names[-1][:300]} {what}"
     said = f"{where[:300]}: {error.strerror or type(error).__name__}"
     # Others may have happened while reading, where the remedies are wrong.
-    writing = error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
-    return f"{said}; {REMEDIES[error.errno]}" if writing and error.errno else said
+    known = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.ENOTDIR)
+    return f"{said}; {REMEDIES[error.errno]}" if error.errno in known else said
 
 
 def _written(error: BaseException) -> Path:

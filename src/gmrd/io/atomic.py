@@ -101,8 +101,14 @@ def _make(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def _is_systems(path: Path) -> bool:
+    """Whether it is the system's, as is ``/dev/stdout``, a link to whatever file is written to."""
+    folder = path.absolute().parent.resolve()
+    return folder == Path("/dev") or folder.parts[1:2] in (("proc",), ("sys",))
+
+
 def _replacing(path: Path) -> Iterator[Path]:
-    if path.exists() and not path.is_file():
+    if _is_systems(path) or (path.exists() and not path.is_file()):
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise UnwritableError(f"{path} cannot be written: it is {kind}; choose another name")
     _make(path.parent)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from gmrd.errors import InputError
+from gmrd.inference import choose_device
 from gmrd.io.temporary import temporary_folder
 from gmrd.predict.brush import SIDE
 from gmrd.predict.desk import Desk
@@ -190,9 +191,11 @@ def serve(
     """Serve the page until interrupted.
 
     Raises:
-        InputError: it cannot listen at this host and port.
+        InputError: it cannot listen at this host and port, or the checkpoint or device cannot be
+            used.
     """
     refuse_taken(host, port)
+    _refuse_unusable(checkpoint, options)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
     with temporary_folder() as folder:
@@ -227,6 +230,15 @@ def with_draft(desk: Desk | None) -> Desk:
             "segment the scans again"
         )
     return desk
+
+
+def _refuse_unusable(checkpoint: str | None, options: Options) -> None:
+    """Refuse what every request would refuse."""
+    choose_device(options.device, key="options.device")
+    if checkpoint is not None:
+        from gmrd.checkpoint.load import load_module  # Lightning and MONAI take seconds
+
+        load_module(checkpoint)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

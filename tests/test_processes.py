@@ -38,6 +38,17 @@ subprocess.run([sys.executable, "-c", child, sys.argv[1]], env=environment)
 """
 
 
+def test_a_path_that_is_no_text_is_printed_escaped(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "from gmrd.cli.cache import main; main()"],
+        env=os.environ | {"GMRD_CACHE": os.fsdecode(b"c\xff"), "PYTHONIOENCODING": "utf-8"},
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(b"c\\udcff/supports: 0 files")
+
+
 @pytest.mark.parametrize("name", ["cache", "overview", "export"])
 def test_a_closed_stream_is_written_to_nowhere(name: str, tmp_path: Path) -> None:
     """Python has no such stream then, and a file that is opened next would get what is printed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
@@ -52,6 +53,8 @@ def end_with_starter() -> None:
 def ending_with_reader() -> Iterator[None]:
     """End quietly when the reader of the output, such as ``head``, has ended."""
     _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path need not be text; stderr escapes already
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
         sys.stdout.flush()

@@ -99,6 +99,17 @@ def test_two_endings_and_the_batchs_own_files_are_told_apart(tmp_path: Path) -> 
     assert "index" not in names
 
 
+def test_a_file_name_that_is_no_text_gives_a_name_that_is(tmp_path: Path) -> None:
+    """Pictures, pages and tables could not be written with it."""
+    for name in (b"b\xff.nii", b"b\xfe.nii"):
+        write(tmp_path / "new.nii", ball(1)[0], affine()).rename(tmp_path / os.fsdecode(name))
+    names = unique_names(find_queries(tmp_path), {})
+    assert len(set(names.values())) == 2
+    assert all(
+        name.encode().startswith(b"b_") or b"_b_" in name.encode() for name in names.values()
+    )
+
+
 def test_a_pipe_in_a_folder_does_not_block(folder: Path) -> None:
     os.mkfifo(folder / "pipe.nii")
     found = find_queries(folder)

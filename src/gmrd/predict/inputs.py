@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,9 @@ from pathlib import Path
 from gmrd.errors import InputError
 from gmrd.io.formats import READABLE_EXTENSIONS, expanded, stem
 from gmrd.io.marks import holds_slices, is_result
+
+UNDECODED = re.compile("[\udc80-\udcff]")
+"""What Python makes of a file name's bytes that are no text."""
 
 RESERVED = ("index", "summary")
 """Names of a batch's own files."""
@@ -141,7 +145,8 @@ def unique_names(queries: Sequence[Query], taken: Mapping[str, str]) -> dict[str
 
 
 def _name(path: Path, depth: int) -> str:
-    """A scan's name prefixed by ``depth`` parent folders."""
+    """A scan's name prefixed by ``depth`` parent folders, as text that can be drawn and written."""
     place = _own_place(path)
     above = [folder.name for folder in place.parents if folder.name][:depth]
-    return "_".join([*reversed(above), place.name if place.is_dir() else stem(place)])
+    name = "_".join([*reversed(above), place.name if place.is_dir() else stem(place)])
+    return UNDECODED.sub("_", name)

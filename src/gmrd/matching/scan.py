@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,6 +22,15 @@ MARGIN = 2
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a step, how much of it is done, and the total."""
+
+
+def content_digest(facts: str, *arrays: np.ndarray) -> str:
+    """SHA-256 of some facts and of arrays with their shapes."""
+    total = hashlib.sha256(facts.encode())
+    for array in arrays:
+        total.update(f"{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
 
 
 def silent(task: str, done: int, total: int) -> None:
@@ -44,6 +55,11 @@ class WorkingScan:
     def heights(self) -> Float32[Tensor, " z"]:
         """Height of each slice above the first, in mm."""
         return torch.arange(len(self.ranks), dtype=torch.float32) * self.spacing[0]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its content."""
+        return content_digest(f"{self.spacing}", self.ranks, self.body)
 
     def mirrored(self) -> WorkingScan:
         """The scan with left and right swapped."""

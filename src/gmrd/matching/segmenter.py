@@ -21,7 +21,7 @@ from gmrd.matching.labels import count_pieces
 from gmrd.matching.location import locate
 from gmrd.matching.regions import ACTIVE, Regions
 from gmrd.matching.scaling import local_scaling
-from gmrd.matching.scan import Progress, WorkingScan, silent
+from gmrd.matching.scan import Progress, WorkingScan, content_digest, silent
 from gmrd.matching.shape import OrganRegistration, Shapes, register_organs, registered_shapes
 from gmrd.matching.tokens import TokenGrid
 from gmrd.nn.lite import STRIDE
@@ -60,6 +60,11 @@ class MatchingSupport:
     masks: Float32[np.ndarray, "z k y x"]
     encoder: nn.Module
     progress: Progress = silent
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its content."""
+        return content_digest(self.scan.digest, self.masks)
 
     @cached_property
     def coarse(self) -> Annotated:

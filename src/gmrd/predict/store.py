@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from gmrd.matching.scan import WorkingScan
 from gmrd.matching.segmenter import MatchingSupport
 from gmrd.matching.tokens import TokenGrid
 from gmrd.predict.shots import OneShot
+
+T = TypeVar("T")
 
 
 def default_store() -> SupportStore:
@@ -44,11 +47,11 @@ class SupportStore(BoundedFolder):
             fine: also the fine cells.
         """
         for support in supports:
-            name = _digest(support, encoder)
+            name = _name(support, encoder)
             for part in ("coarse", "mirrored", "fine") if fine else ("coarse", "mirrored"):
-                setattr(
-                    support, part, self._kept(f"{name}-{part}.pt", partial(getattr, support, part))
-                )
+                make = partial(getattr, support, part)
+                cells = self._kept(f"{name}-{part}.pt", make, _packed_cells, _unpacked_cells)
+                setattr(support, part, cells)
 
     def one_shot(
         self,
@@ -68,82 +71,66 @@ class SupportStore(BoundedFolder):
             find: called if the cache has no result.
             pieces: whether surplus components are left out.
         """
-        facts = f"{_digest(support, encoder)} {pieces}"
-        name = f"{_digest_of(facts, query.spacing, query.ranks, query.body)}-found.pt"
-        found = _load_shot(self.folder / name)
-        if found is None:
-            found = find()
-            self.add(name, partial(_save_shot, found))
-        return found
+        facts = f"{_name(support, encoder)} {query.digest} {pieces}"
+        name = hashlib.sha256(facts.encode()).hexdigest()[:32]
+        return self._kept(f"{name}-found.pt", find, _packed_shot, _unpacked_shot)
 
-    def _kept(self, name: str, make: Callable[[], Annotated]) -> Annotated:
-        found = _load(self.folder / name)
-        if found is None:
+    def _kept(
+        self,
+        name: str,
+        make: Callable[[], T],
+        packed: Callable[[T], dict[str, Any]],
+        unpacked: Callable[[dict[str, Any]], T],
+    ) -> T:
+        """An entry, which is marked as used; made and kept if it is missing or unreadable."""
+        path = self.folder / name
+        try:
+            found = unpacked(torch.load(path, weights_only=True))
+            os.utime(path)
+        except Exception:  # missing, truncated or incompatible: it is recomputed
             found = make()
-            self._save(name, found)
+            self.add(name, lambda path: torch.save(packed(found), path))
         return found
 
-    def _save(self, name: str, made: Annotated) -> None:
-        grid = made.grid
-        encoded = grid.tokens.any(dim=-1)  # the body and a margin
-        plain = {
-            "tokens": grid.tokens[encoded], "encoded": encoded, "body": grid.body,
-            "heights": grid.heights, "cell": grid.cell, "shares": made.shares,
-        }  # fmt: skip
-        self.add(name, lambda path: torch.save(plain, path))
+
+def _packed_cells(made: Annotated) -> dict[str, Any]:
+    grid = made.grid
+    encoded = grid.tokens.any(dim=-1)  # the body and a margin
+    return {
+        "tokens": grid.tokens[encoded], "encoded": encoded, "body": grid.body,
+        "heights": grid.heights, "cell": grid.cell, "shares": made.shares,
+    }  # fmt: skip
 
 
-def _load(path: Path) -> Annotated | None:
-    """An entry, which is marked as used; None if it is missing or unreadable."""
-    try:
-        plain = torch.load(path, weights_only=True)
-        tokens = torch.zeros(*plain["body"].shape, plain["tokens"].shape[-1])
-        tokens[plain["encoded"]] = plain["tokens"]
-        os.utime(path)
-        grid = TokenGrid(tokens, plain["body"], plain["heights"], plain["cell"])
-        return Annotated(grid, plain["shares"])
-    except Exception:  # missing, truncated or incompatible: it will be recomputed
-        return None
+def _unpacked_cells(plain: dict[str, Any]) -> Annotated:
+    tokens = torch.zeros(*plain["body"].shape, plain["tokens"].shape[-1])
+    tokens[plain["encoded"]] = plain["tokens"]
+    grid = TokenGrid(tokens, plain["body"], plain["heights"], plain["cell"])
+    return Annotated(grid, plain["shares"])
 
 
-def _save_shot(shot: OneShot, path: Path) -> None:
-    """Probabilities are mostly 0: only the others are written, and where they are."""
+def _packed_shot(shot: OneShot) -> dict[str, Any]:
+    """Probabilities are mostly 0: only the others are kept, and where they are."""
     organs = [(np.packbits(organ > 0), organ[organ > 0]) for organ in shot.probabilities]
-    plain = {
+    return {
         "shape": shot.probabilities.shape,
         "organs": [tuple(map(torch.from_numpy, organ)) for organ in organs],
         "estimated": shot.estimated.tolist(),
         "similarity": shot.similarity, "consistency": shot.consistency, "mirrored": shot.mirrored,
     }  # fmt: skip
-    torch.save(plain, path)
 
 
-def _load_shot(path: Path) -> OneShot | None:
-    """A result, which is marked as used; None if it is missing or unreadable."""
-    try:
-        plain = torch.load(path, weights_only=True)
-        probabilities = np.zeros(plain.pop("shape"), np.float32)
-        for probability, (bits, values) in zip(probabilities, plain.pop("organs"), strict=True):
-            held = np.unpackbits(bits.numpy(), count=probability.size).astype(bool)
-            probability[held.reshape(probability.shape)] = values.numpy()
-        os.utime(path)
-        return OneShot(probabilities, np.array(plain.pop("estimated")), **plain)
-    except Exception:  # missing, truncated or incompatible: it will be recomputed
-        return None
+def _unpacked_shot(plain: dict[str, Any]) -> OneShot:
+    probabilities = np.zeros(plain.pop("shape"), np.float32)
+    for probability, (bits, values) in zip(probabilities, plain.pop("organs"), strict=True):
+        held = np.unpackbits(bits.numpy(), count=probability.size).astype(bool)
+        probability[held.reshape(probability.shape)] = values.numpy()
+    return OneShot(probabilities, np.array(plain.pop("estimated")), **plain)
 
 
-def _digest(support: MatchingSupport, encoder: str) -> str:
-    scan = support.scan
-    facts = f"{encoder} {code_digest()}"
-    return _digest_of(facts, scan.spacing, scan.ranks, scan.body, support.masks)
-
-
-def _digest_of(facts: str, spacing: Sequence[float], *arrays: np.ndarray) -> str:
-    total = hashlib.sha256(f"{facts} {spacing}".encode())
-    for array in arrays:
-        total.update(f"{array.shape}".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()[:32]
+def _name(support: MatchingSupport, encoder: str) -> str:
+    facts = f"{encoder} {code_digest()} {support.digest}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:32]
 
 
 @cache

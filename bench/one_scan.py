@@ -14,6 +14,7 @@ What can be measured (``--what``):
   found on slices beyond the organ's true first and last.
 - ``three_slices``: the field's protocol. Three slices of an organ are annotated, and the query's
   first and last slice with the organ are known.
+- ``cropped``: each organ by itself, in scans cropped to 15 to 35 mm around it, drawn once.
 - ``adapt_N``: the matching tuned on the annotated scan by N steps.
 - ``without_NAME``: an ingredient taken away, see ``ABLATIONS``.
 - ``shots_1``, ``shots_2``, ``shots_3``: K annotated scans, the fold's last K cases, on its first
@@ -143,7 +144,8 @@ class Row:
 
 
 Found = Callable[[Scan, np.ndarray], tuple[dict[str, np.ndarray], dict[str, float]]]
-"""From a query and its truth, which only ``three_slices`` looks at, to masks and estimates."""
+"""From a query and its truth, at which only ``three_slices`` and ``cropped`` look, to masks and
+estimates."""
 
 
 def files(root: Path, case: str) -> tuple[Path, Path]:
@@ -284,6 +286,43 @@ def between(
     return torch.from_numpy(masks)
 
 
+def cropped(root: Path, supports: Sequence[str]) -> Found:
+    """Each organ by itself, in scans cropped to 15 to 35 mm around it on each side."""
+
+    def around(scan: Scan, mask: np.ndarray) -> tuple[Scan, tuple[slice, ...]]:
+        draw = random.Random(scan.name)
+        held = [np.flatnonzero(mask.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+        margins = [[round(draw.uniform(15, 35) / mm) for _ in "ab"] for mm in scan.spacing]
+        part = tuple(
+            slice(max(0, int(inside[0]) - before), int(inside[-1]) + 1 + after)
+            for inside, (before, after) in zip(held, margins, strict=True)
+        )
+        affine = scan.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [piece.start for piece in reversed(part)]
+        return Scan(scan.name, np.ascontiguousarray(scan.image[part]), affine), part
+
+    image, label = files(root, supports[0])
+    support = read_scan(image)
+    annotated, made = read_label(label, support), {}
+    for value, organ in ORGANS.items():
+        scan, part = around(support, annotated == value)
+        made[value] = gmrd.Predictor(
+            [(scan, (annotated[part] == value).astype(np.uint8))], names={1: organ}
+        )
+
+    def found(scan: Scan, truth: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        masks, estimates = {}, {}
+        for value, organ in ORGANS.items():
+            query, part = around(scan, truth == value)
+            result = made[value](query)
+            masks[organ] = np.zeros(truth.shape, dtype=bool)
+            masks[organ][part] = result.labels > 0
+            estimates |= result.quality
+        return masks, estimates
+
+    return found
+
+
 def transfer(root: Path, supports: Sequence[str]) -> Found:
     """The annotation laid over the query by the alignment's affine part."""
     made = gmrd.Predictor([files(root, case) for case in supports], names=ORGANS)
@@ -372,8 +411,8 @@ def pairs(
 
 def measure(what: str, root: Path, supports: Sequence[str]) -> Found:
     made = {
-        "three_slices": three_slices, "transfer": transfer, "simpleitk": simpleitk,
-        "phantom": phantom,
+        "three_slices": three_slices, "cropped": cropped, "transfer": transfer,
+        "simpleitk": simpleitk, "phantom": phantom,
     }  # fmt: skip
     if what.startswith("adapt_"):
         return predictor(root, supports, adapt=int(what.removeprefix("adapt_")))

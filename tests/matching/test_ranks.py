@@ -45,6 +45,31 @@ def test_a_bright_stomach_does_not_hide_the_fat() -> None:
     assert found[:, (radius < 1) & (radius > 0.8)].mean() > 0.99
 
 
+def test_a_volume_cropped_to_an_organ_is_all_body() -> None:
+    """Bright organs in dark fat, as with suppressed fat: what is dark is not air."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1:1:96j, -1:1:96j]
+    organs = (np.hypot(y - 0.2, x) < 0.4) | (np.hypot(y + 0.7, x - 0.6) < 0.3) | (x + y < -1.2)
+    tissue = np.where(organs, 300.0, 90.0 + 50 * x)
+    image = (tissue[None] * rng.uniform(0.7, 1.3, (8, 96, 96))).astype(np.float32)
+    assert body_mask(image).mean() > 0.99
+
+
+def test_fat_is_body_where_air_was_clipped() -> None:
+    """A CT's window takes the air to the minimum, and fat is the darkest of what is left."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1:1:160j, -1:1:160j]
+    radius = np.hypot(y / 0.8, x / 0.9)
+    tissue = np.full(y.shape, -1000.0)
+    tissue[radius < 1] = -100
+    for row, column in ((0, 0.45), (0, -0.45), (-0.4, 0), (0.4, 0)):
+        tissue[np.hypot(y - row, x - column) < 0.2] = 50
+    image = tissue[None] + rng.normal(0, 10, (4, 160, 160))
+    clipped = np.clip(image, -175, 250).astype(np.float32)
+    found, true = body_mask(clipped), np.broadcast_to(radius < 1, image.shape)
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.97
+
+
 @pytest.mark.parametrize("image", [np.zeros((2, 8, 8)), np.full((1, 8, 8), 7.0)])
 def test_a_constant_volume_is_all_body(image: np.ndarray) -> None:
     assert body_mask(image.astype(np.float32)).all()

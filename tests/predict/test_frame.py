@@ -48,11 +48,15 @@ def test_the_support_sets_the_pixel() -> None:
     assert laid.ranks.shape == (6, 256, 256)
 
 
-def test_thin_slices_are_averaged() -> None:
-    image, _ = ball(1, shape=(40, 32, 32))
-    laid, grid = Frame.of(Scan("a", image, affine((1.0, 2.0, 2.0)))).resample(
-        Scan("a", image, affine((1.0, 2.0, 2.0)))
-    )
-    assert laid.spacing[0] == pytest.approx(4.0)
-    assert len(laid.ranks) == 10
+@pytest.mark.parametrize(
+    ("n_slices", "thickness", "n_laid"), [(160, 4.0, 40), (80, 2.0, 40), (40, 1.0, 40)]
+)
+def test_thin_slices_are_averaged_while_there_are_many(
+    n_slices: int, thickness: float, n_laid: int
+) -> None:
+    image, _ = ball(1, shape=(n_slices, 32, 32))
+    scan = Scan("a", image, affine((1.0, 2.0, 2.0)))
+    laid, grid = Frame.of(scan).resample(scan)
+    assert laid.spacing[0] == pytest.approx(thickness)
+    assert len(laid.ranks) == n_laid
     assert grid.scan(laid.ranks).shape == image.shape

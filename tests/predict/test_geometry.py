@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gmrd.io.scan import Scan
-from gmrd.predict.geometry import Axis, Grid, TrainingGeometry
+from gmrd.predict.geometry import Axis, Grid, TrainingGeometry, is_sizeless
 from helpers.scans import affine, ball, reoriented
 
 ORIENTATIONS = ["RAS", "LPS", "SPL", "AIR", "PSL"]
@@ -80,3 +80,18 @@ def test_interpolation_reproduces_a_line() -> None:
     keep = inside & (np.abs(expected) < 7)
     # A triangle as wide as the step is sampled, so it is a little lopsided off the samples.
     np.testing.assert_allclose((matrix @ centred)[keep], expected[keep], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "sizeless"),
+    [
+        ((36, 256, 256), (1.0, 1.0, 1.0), True),
+        ((36, 256, 256), (1.0, 0.9, 0.9), False),
+        ((35, 51, 35), (1.0, 1.0, 1.0), False),
+        ((160, 240, 240), (1.0, 1.0, 1.0), False),
+    ],
+)
+def test_few_slices_of_cubes_have_probably_lost_their_size(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], sizeless: bool
+) -> None:
+    assert is_sizeless(Scan("a", np.zeros(shape, np.float32), affine(spacing))) is sizeless

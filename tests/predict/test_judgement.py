@@ -55,6 +55,7 @@ def test_each_reason_to_doubt_an_organ_is_given(
         ({"covered": 0.7}, "outside_field", "30 %"),
         ({"known_geometry": False}, "unknown_training", "geometry"),
         ({"skipped": ["duct"]}, "too_small", "duct"),
+        ({"sizeless": ["patient_7"]}, "no_voxel_size", "patient_7"),
     ],
 )
 def test_each_reason_to_doubt_a_scan_is_given(
@@ -109,3 +110,9 @@ def test_a_ct_beside_mri_is_noticed(support: Pair, module: GMRDModule) -> None:
     }
     assert "other_modality" not in kinds[0]
     assert "other_modality" in kinds[-1000]
+
+
+def test_a_lost_voxel_size_is_noticed(support: Pair, module: GMRDModule) -> None:
+    image, _ = ball(2)
+    found = gmrd.segment([support], Scan("b", image, np.eye(4)), module)
+    assert {"no_voxel_size": "b"}.items() <= {f.kind: f.text[:1] for f in found.findings}.items()

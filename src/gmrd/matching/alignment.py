@@ -48,6 +48,8 @@ FIELD_SMOOTHING = (18.0, 32.0)
 RIDGE_MM2 = 30.0
 STRETCHES = (2 / 3, 3 / 2)
 """Smallest and largest factor by which lengths of two people may differ in any direction."""
+NEARLY = 1.06
+"""An alignment has collapsed if its mean stretch is less than this many times the smallest."""
 
 Box = tuple[float, float, float, float]
 
@@ -75,8 +77,9 @@ class Alignment:
 
     @property
     def collapsed(self) -> bool:
-        """Whether it shrinks the query as far as allowed in all directions, as it does noise."""
-        return float(torch.linalg.svdvals(self.matrix[:, :3]).max()) < 1.01 * STRETCHES[0]
+        """Whether it shrinks the query about as far as allowed in all directions, like noise."""
+        volume = float(torch.linalg.det(self.matrix[:, :3]).abs())
+        return volume < (NEARLY * STRETCHES[0]) ** 3
 
     def translated(self, offset: Float32[Tensor, "3"]) -> Alignment:
         """The alignment with its positions in the support displaced by ``offset`` (mm)."""

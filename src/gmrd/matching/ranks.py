@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float32
 from scipy import ndimage
 from scipy.special import ndtri
 from skimage.filters import threshold_otsu
+from skimage.morphology import convex_hull_image
 
 UNIT = 12**0.5
 """Uniform ranks times this have a variance of 1."""
@@ -15,6 +16,14 @@ SMOOTHING_PX = 2.0
 """Standard deviation of the in-plane smoothing before thresholding, which suppresses noise."""
 CLOSED_PX = 4
 OPENED_PX = 2
+BRIGHTEST_AIR = 0.18
+"""Air's intensity relative to the body's: up to 0.15 in 20 abdomens. In volumes cropped to their
+organs, dark tissue has 0.22 to 0.46."""
+LEAST_SOLIDITY = 0.91
+"""Of a body: 20 abdomens have 0.93 to 0.98, volumes cropped to their organs 0.48 to 0.89 if they
+show no air."""
+MOST_HULLS = 16
+"""Convex hulls take time: 0.06 s for a slice of 512 × 512 pixels."""
 TAIL = 0.003
 """Ranks closer to 0 or 1 than this have the same normal score."""
 WIDEST = float(ndtri(1 - TAIL))
@@ -25,24 +34,52 @@ def body_mask(image: Float32[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
     """The patient's body without the surrounding air, with holes filled slice by slice.
 
     Otsu's threshold is applied to the logarithms of the intensities: on the intensities themselves,
-    a bright stomach could move it above dark fat. The largest connected component is kept. In a
-    volume without contrast, everything is body.
+    a bright stomach could move it above dark fat. The largest connected component is kept. Unless
+    what is below the threshold is as dark as air, and what is above as solid as a body, the
+    threshold has divided tissue: the volume shows no air, because it is cropped to an organ, or air
+    is at the minimum, because intensities were clipped. Then all above the minimum is body. In a
+    volume without contrast, everything is.
     """
+    lowest = image.min()
     smooth = ndimage.gaussian_filter(
-        image.astype(np.float32) - image.min(), (0, SMOOTHING_PX, SMOOTHING_PX)
+        image.astype(np.float32) - lowest, (0, SMOOTHING_PX, SMOOTHING_PX)
     )
     # Padding at the minimum is not air: it would form a class of its own.
-    values = (image - image.min())[image > image.min()].astype(np.float64)
+    known = image > lowest
+    values = (image - lowest)[known].astype(np.float64)
     if values.size < 2 or values.min() == values.max():
         return np.ones(image.shape, dtype=bool)
     floor = np.percentile(values, 5)
-    mask = smooth > np.exp(threshold_otsu(np.log(values + floor))) - floor
-    mask = np.stack([ndimage.binary_opening(piece, iterations=OPENED_PX) for piece in mask])
-    pieces, n_pieces = ndimage.label(mask)
-    if n_pieces == 0:
-        return np.ones(image.shape, dtype=bool)
-    largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
-    return np.stack([_filled(piece) for piece in largest])
+    bright = smooth > np.exp(threshold_otsu(np.log(values + floor))) - floor
+    body = _largest(bright)
+    relative = _relative(smooth[known], bright[known])
+    if relative > BRIGHTEST_AIR or _solidity(body) < LEAST_SOLIDITY:
+        body = _largest(known)
+    return body if body.any() else np.ones(image.shape, dtype=bool)
+
+
+def _relative(values: Float32[np.ndarray, " n"], bright: Bool[np.ndarray, " n"]) -> float:
+    """Median of what is dark relative to that of what is bright, both above the darkest 1 %."""
+    if bright.all() or not bright.any():
+        return 0.0
+    zero = np.percentile(values, 1)
+    return float((np.median(values[~bright]) - zero) / (np.median(values[bright]) - zero))
+
+
+def _largest(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    """The largest connected component, without thin bridges and holes."""
+    opened = np.stack([ndimage.binary_opening(piece, iterations=OPENED_PX) for piece in mask])
+    pieces, _ = ndimage.label(opened)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.stack([_filled(piece) for piece in (pieces == sizes.argmax()) & opened])
+
+
+def _solidity(body: Bool[np.ndarray, "z y x"]) -> float:
+    """Share of its convex hull that the body fills, as a median over evenly drawn slices."""
+    held = body[body.any(axis=(1, 2))]
+    some = held[:: -(-len(held) // MOST_HULLS) or 1]
+    return float(np.median([piece.sum() / convex_hull_image(piece).sum() for piece in some] or 0))
 
 
 def ranks(

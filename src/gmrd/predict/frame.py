@@ -20,9 +20,10 @@ LARGEST = 2.0
 AIR = 1.4
 """The matched field of view is at most this many times as wide as the body."""
 SIDE_MULTIPLE = 32
-LEAST_THICKNESS_MM = 3.0
-"""Thinner slices are averaged to about :data:`THICKNESS_MM`, since matching works in mm."""
 THICKNESS_MM = 4.0
+"""Thinner slices are averaged to about this, since matching works in mm."""
+LEAST_SLICES = 32
+"""Slices of short volumes, such as one of a hippocampus, are averaged to about this many."""
 UNTURNED = np.array([[0, 1], [1, 1], [2, 1]])
 
 
@@ -72,8 +73,8 @@ class Frame:
         relative = np.eye(4)
         relative[:3, :3] = np.linalg.solve(_directions(self.reference), scan.affine[:3, :3])
         turn = Turn.between(nib.io_orientation(relative), UNTURNED)
-        (z, y, x), (_, rows, columns) = turn.sizes(scan)
-        thickness = z if z >= LEAST_THICKNESS_MM else z * max(1, round(THICKNESS_MM / z))
+        (z, y, x), (n_slices, rows, columns) = turn.sizes(scan)
+        thickness = z * max(1, round(min(THICKNESS_MM / z, n_slices / LEAST_SLICES)))
         shape = (self._side(rows * y), self._side(columns * x))
         return Grid.over(scan, turn, (thickness, self.pixel, self.pixel), shape)
 

@@ -73,6 +73,16 @@ class Turn:
         return spacing_of(affine), (z, y, x)
 
 
+def is_sizeless(scan: Scan) -> bool:
+    """Whether a scan's voxel size seems lost: cubes of exactly 1 mm, in a third as many slices.
+
+    Conversions through arrays leave an identity matrix. True cubes of 1 mm come from isotropic
+    acquisitions, with about as many slices as rows and columns.
+    """
+    slices, *sides = scan.image.shape
+    return scan.spacing == (1.0, 1.0, 1.0) and 3 * slices <= max(sides)
+
+
 @dataclass(frozen=True)
 class Grid:
     """The mapping between a scan's voxels and the slices that cover it.

@@ -52,6 +52,7 @@ class ScanEvidence:
         covered: share of the query's signal within the network's field of view.
         known_geometry: whether the checkpoint records the geometry of its training volumes.
         skipped: names of organs too small to match.
+        sizeless: names of the scans among query and supports whose voxel size seems lost.
     """
 
     similarity: float = 1.0
@@ -60,6 +61,7 @@ class ScanEvidence:
     covered: float = 1.0
     known_geometry: bool = True
     skipped: Sequence[str] = ()
+    sizeless: Sequence[str] = ()
 
 
 def judge(organs: Mapping[str, OrganEvidence], scan: ScanEvidence) -> tuple[Finding, ...]:
@@ -99,6 +101,12 @@ def _of_scan(scan: ScanEvidence) -> Iterator[Finding]:
             "unknown_training",
             "The checkpoint does not record the geometry of its training scans; the first "
             "support's was used. Set geometry.* if they differ.",
+        )
+    if scan.sizeless:
+        yield Finding(
+            "no_voxel_size",
+            f"{', '.join(scan.sizeless)}: few slices, with voxels of exactly 1 × 1 × 1 mm: was the "
+            "voxel size lost in a conversion? Matching and volumes need the true one.",
         )
     if scan.skipped:
         yield Finding(

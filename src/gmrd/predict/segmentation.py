@@ -16,7 +16,7 @@ from gmrd.inference import choose_device
 from gmrd.io.scan import Scan
 from gmrd.matching.scan import Progress, silent
 from gmrd.predict.by_matching import MatchingMethod, OnScan, Query
-from gmrd.predict.geometry import TrainingGeometry
+from gmrd.predict.geometry import TrainingGeometry, is_sizeless
 from gmrd.predict.given import LabelLike, ScanLike, as_scan
 from gmrd.predict.intensity import Intensity, in_hounsfield
 from gmrd.predict.judgement import (
@@ -96,6 +96,7 @@ class Predictor:
                 options=self.options, device=device, progress=progress,
             )  # fmt: skip
         self.checkpoint = self.network.name if self.network else UNTRAINED
+        self.sizeless = [scan.name for scan, _ in read if is_sizeless(scan)]
         self.in_hounsfield = {in_hounsfield(scan.image) for scan, _ in read}
         self.annotated_ml = {
             name: float(np.mean([np.count_nonzero(label == v) * s.voxel_ml for s, label in read]))
@@ -168,6 +169,7 @@ class Predictor:
             covered=covered,
             known_geometry=self.network is None or self.network.knows_geometry,
             skipped=self.matching.skipped,
+            sizeless=[*self.sizeless, *([scan.name] if is_sizeless(scan) else [])],
         )
         return judge(organs, evidence)
 

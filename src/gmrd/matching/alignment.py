@@ -49,7 +49,8 @@ RIDGE_MM2 = 30.0
 STRETCHES = (2 / 3, 3 / 2)
 """Smallest and largest factor by which lengths of two people may differ in any direction."""
 NEARLY = 1.06
-"""An alignment has collapsed if its mean stretch is less than this many times the smallest."""
+"""An alignment has collapsed if its mean stretch is less than this many times the smallest. Noise
+had up to 1.05."""
 
 Box = tuple[float, float, float, float]
 

@@ -46,7 +46,7 @@ def body_mask(image: Float32[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
     )
     # Padding at the minimum is not air: it would form a class of its own.
     known = image > lowest
-    values = (image - lowest)[known].astype(np.float64)
+    values = (image[known] - lowest).astype(np.float64)
     if values.size < 2 or values.min() == values.max():
         return np.ones(image.shape, dtype=bool)
     floor = np.percentile(values, 5)
@@ -63,7 +63,8 @@ def _relative(values: Float32[np.ndarray, " n"], bright: Bool[np.ndarray, " n"])
     if bright.all() or not bright.any():
         return 0.0
     zero = np.percentile(values, 1)
-    return float((np.median(values[~bright]) - zero) / (np.median(values[bright]) - zero))
+    most = np.median(values[bright]) - zero
+    return float((np.median(values[~bright]) - zero) / most) if most > 0 else 0.0
 
 
 def _largest(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:

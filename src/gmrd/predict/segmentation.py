@@ -169,7 +169,7 @@ class Predictor:
             covered=covered,
             known_geometry=self.network is None or self.network.knows_geometry,
             skipped=self.matching.skipped,
-            sizeless=[*self.sizeless, *([scan.name] if is_sizeless(scan) else [])],
+            sizeless=self.sizeless + [scan.name] * is_sizeless(scan),
         )
         return judge(organs, evidence)
 

@@ -9,7 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gmrd.cli.arguments import with_quoted_paths
+from gmrd.cli.arguments import refuse_repeated_keys, with_quoted_paths
+from gmrd.errors import InputError
 
 PARSER = OverridesParser.create()
 
@@ -65,3 +66,21 @@ def test_a_comma_separates_the_jobs_of_a_multirun() -> None:
         "ckpt_path='a.ckpt','b (1).ckpt'"
     )
     assert with_quoted_paths(["-m", "ckpt_path=glob(*)"])[1] == "ckpt_path=glob(*)"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["names={1:liver,1:spleen}", "data.classes={1: a, 2: b, 1: c}", "+a={x:{y:1,z:2,y:3}}"],
+)
+def test_a_mapping_gives_every_key_once(argument: str) -> None:
+    with pytest.raises(InputError, match=r"gives [1y] more than once"):
+        refuse_repeated_keys(["x=1", argument])
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+@example("names={1:liver,2:spleen}")
+@example("a={x:{y:1},z:{y:1}}")
+@example("query='{a:1,a:2}.nii'")
+@example("{a:1,a:2}")
+def test_nothing_else_is_refused_for_its_keys(argument: str) -> None:
+    refuse_repeated_keys([argument])

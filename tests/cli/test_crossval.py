@@ -52,4 +52,16 @@ def test_a_plan_that_cannot_work_begins_no_training(
 ) -> None:
     assert run_here("crossval", *tiny, *overrides, "out=out") == 2
     assert message in " ".join(capsys.readouterr().err.split())
-    assert not Path("out/seed_0").exists()
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("collect", "message"),
+    [("typo", "typo contains no finished run"), ("[a,b]", "collect=['a', 'b']: expected a file")],
+)
+def test_a_misspelt_folder_of_runs_is_not_made(
+    run_here: RunHere, capsys: pytest.CaptureFixture[str], collect: str, message: str
+) -> None:
+    assert run_here("crossval", f"collect={collect}") == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not list(Path.cwd().iterdir())

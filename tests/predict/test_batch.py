@@ -177,5 +177,8 @@ def test_the_store_is_bounded_repaired_and_cleared(
     small = SupportStore(store.folder, most_bytes=whole)
     gmrd.Predictor([(support[0], np.roll(ball(1)[1], 3, axis=1))], store=small)
     assert small.size()[1] <= whole
+    own = store.folder / "trained.pt"
+    own.write_bytes(b"somebody's checkpoint")
     store.clear()
     assert store.size() == (0, 0)
+    assert own.exists()

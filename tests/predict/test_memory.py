@@ -33,6 +33,12 @@ def test_a_scan_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         memory.refuse_too_large(scan, 4, (4, 32, 32), with_network=False)
 
 
+def test_an_impossible_length_is_blamed_on_the_voxel_size() -> None:
+    scan = Scan("a", np.zeros((4, 5, 6), np.float32), affine((4500.0, 600.0, 600.0)))
+    with pytest.raises(InputError, match=r"18\.0 m long: correct the voxel size in its header"):
+        memory.refuse_too_large(scan, 4, (4500, 10_000, 10_000), with_network=False)
+
+
 @pytest.mark.parametrize(
     ("n_organs", "working", "with_network"),
     [(9, (4, 32, 32), False), (1, (40, 32, 32), False), (1, (4, 32, 32), True)],

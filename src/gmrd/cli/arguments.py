@@ -10,6 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+from antlr4 import CommonTokenStream, InputStream, ParseTreeWalker
+from hydra.grammar.gen.OverrideLexer import OverrideLexer
+from hydra.grammar.gen.OverrideParser import OverrideParser
+from hydra.grammar.gen.OverrideParserListener import OverrideParserListener
+
+from gmrd.errors import InputError
 
 PATHS = {
     *(
@@ -43,6 +51,38 @@ def with_quoted_paths(arguments: Sequence[str]) -> list[str]:
     """
     sweeping = "-m" in arguments or "--multirun" in arguments
     return [_quoted_argument(argument, sweeping) for argument in arguments]
+
+
+def refuse_repeated_keys(arguments: Sequence[str]) -> None:
+    """Refuse mappings such as ``names={1:liver,1:spleen}``, of which Hydra silently takes the last.
+
+    Raises:
+        InputError: a mapping has a key twice.
+    """
+    for argument in arguments:
+        if "{" in argument:
+            lexer = OverrideLexer(InputStream(argument))
+            parser: Any = OverrideParser(CommonTokenStream(lexer))
+            for part in (lexer, parser):  # what is no override is Hydra's to refuse
+                part.removeErrorListeners()
+            ParseTreeWalker().walk(_KeysOnce(argument), parser.override())
+
+
+class _KeysOnce(OverrideParserListener):  # type: ignore[misc]
+    """Listens to the mappings of an argument."""
+
+    def __init__(self, argument: str) -> None:
+        self.argument = argument
+
+    def enterDictContainer(  # noqa: N802, the listener's name
+        self, ctx: OverrideParser.DictContainerContext
+    ) -> None:
+        keys = [pair.dictKey().getText() for pair in ctx.dictKeyValuePair()]
+        if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+            raise InputError(
+                f"{self.argument} gives {', '.join(repeated)} more than once: give each key one "
+                "value"
+            )
 
 
 def _quoted_argument(argument: str, sweeping: bool) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -25,7 +27,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gmrd.cli import misspelt
-from gmrd.cli.arguments import with_quoted_paths
+from gmrd.cli.arguments import refuse_repeated_keys, with_quoted_paths
 from gmrd.cli.declared import fitted_keys
 from gmrd.cli.help import help_text
 from gmrd.cli.keys import BASES, choices_of
@@ -75,6 +77,7 @@ def command(
             except Exception as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
+                _leave_no_trace()
                 _end(_all_missing(cfg) if isinstance(error, MissingMandatoryValue) else error)
             except KeyboardInterrupt:
                 _end_interrupted()
@@ -99,6 +102,7 @@ def command(
             if HYDRA_HELP in given:  # it is shown for a configuration of Hydra's alone
                 sys.argv[1:] = [HYDRA_HELP]
             try:
+                refuse_repeated_keys(sys.argv[1:])
                 _refuse_wrong_options()
                 _refuse_bases(given)
                 with _raising():
@@ -231,6 +235,20 @@ def _end_interrupted() -> None:
         show_sweep()
     errors.print("interrupted: finished results are kept", highlight=False)
     os._exit(130)  # at once, without waiting for pools and libraries
+
+
+def _leave_no_trace() -> None:
+    """Delete the folder that Hydra made for this run if nothing else was written into it.
+
+    Otherwise a misspelt ``collect=`` would leave the folder that it names.
+    """
+    config = HydraConfig.get()
+    folder, records = Path(config.runtime.output_dir), config.output_subdir
+    written = {records, f"{config.job.name}.log"}
+    if records is None or {path.name for path in folder.iterdir()} - written:
+        return
+    if (folder / records).is_dir() and folder != Path.cwd():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tell(error: BaseException) -> None:

@@ -9,9 +9,13 @@ from gmrd.io.atomic import replacing
 
 MOST_BYTES = 2 * 10**9
 
+DIGEST_DIGITS = 32
+ENTRIES = "[0-9a-f]" * DIGEST_DIGITS + "-*.pt"
+"""Names of the files that may be deleted; somebody's own checkpoint has no such name."""
+
 
 class BoundedFolder:
-    """Files ``*.pt``, of which the least recently used are deleted when they exceed a size.
+    """Files named after a digest; the least recently used are deleted when they exceed a size.
 
     Args:
         folder: created with the first file.
@@ -56,4 +60,4 @@ class BoundedFolder:
         return deleted
 
     def _files(self) -> list[Path]:
-        return list(self.folder.glob("*.pt"))
+        return list(self.folder.glob(ENTRIES))

@@ -28,6 +28,9 @@ BYTES_PER_VOXEL = 10
 BYTES_PER_VOXEL_AND_ORGAN = 4
 """A network's probability map on the scan's voxels; matching resamples one map at a time."""
 
+LONGEST = 3000.0
+"""Length in mm from which a voxel size is wrong: no scanner's table moves as far."""
+
 
 def refuse_too_large(
     scan: Scan, n_organs: int, working: tuple[int, ...], *, with_network: bool
@@ -53,10 +56,15 @@ def refuse_too_large(
     needed = FIXED + voxels * per_voxel + max(aligning, working_voxels * per_working_voxel)
     free = free_bytes()
     if free is not None and needed > free:
+        longest = max(n * mm for n, mm in zip(scan.image.shape, scan.spacing, strict=True))
         raise InputError(
             f"{scan.source or scan.name}: segmenting {n_organs} organs in {scan.image.shape[::-1]} "
             f"voxels takes up to {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} are free: "
-            "crop or resample the scan, or name fewer organs"
+            + (
+                "crop or resample the scan, or name fewer organs"
+                if longest < LONGEST
+                else f"it is {longest / 1000:.1f} m long: correct the voxel size in its header"
+            )
         )
 
 

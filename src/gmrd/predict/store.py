@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import gmrd
-from gmrd.io.bounded_folder import BoundedFolder
+from gmrd.io.bounded_folder import DIGEST_DIGITS, BoundedFolder
 from gmrd.io.cache_dir import default_supports_dir
 from gmrd.matching.dense import Annotated
 from gmrd.matching.scan import WorkingScan
@@ -72,7 +72,7 @@ class SupportStore(BoundedFolder):
             pieces: whether surplus components are left out.
         """
         facts = f"{_name(support, encoder)} {query.digest} {pieces}"
-        name = hashlib.sha256(facts.encode()).hexdigest()[:32]
+        name = hashlib.sha256(facts.encode()).hexdigest()[:DIGEST_DIGITS]
         return self._kept(f"{name}-found.pt", find, _packed_shot, _unpacked_shot)
 
     def _kept(
@@ -130,7 +130,7 @@ def _unpacked_shot(plain: dict[str, Any]) -> OneShot:
 
 def _name(support: MatchingSupport, encoder: str) -> str:
     facts = f"{encoder} {code_digest()} {support.digest}"
-    return hashlib.sha256(facts.encode()).hexdigest()[:32]
+    return hashlib.sha256(facts.encode()).hexdigest()[:DIGEST_DIGITS]
 
 
 @cache

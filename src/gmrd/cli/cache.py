@@ -17,18 +17,16 @@ def main(cfg: DictConfig) -> None:
     """Console entry point."""
     store = BoundedFolder(default_supports_dir())
     if cfg.delete:
-        console.print(
+        console.out(
             f"{store.clear()} files deleted from {store.folder}",
             highlight=False,
-            markup=False,
-            soft_wrap=True,
         )
         return
     n_files, n_bytes = store.size()
-    console.print(
+    console.out(
         f"{store.folder}: {n_files} files with encoded supports and what they found, "
         f"{n_bytes / 1e6:.0f} MB of at most {store.most_bytes / 1e6:.0f} MB",
-        highlight=False, markup=False, soft_wrap=True,
+        highlight=False,
     )  # fmt: skip
 
 

@@ -24,14 +24,12 @@ def main(cfg: DictConfig) -> None:
     if cfg.to == "gmrd":
         module = convert_to_gmrd(source, out, fitted_keys("convert", cfg)["model"])
         n_weights = sum(p.numel() for p in module.network.parameters())
-        console.print(
+        console.out(
             f"{out}: variant {module.variant}, {n_weights / 1e6:.1f} million weights",
-            markup=False,
-            soft_wrap=True,
         )
     else:
         convert_to_public(source, out)
-        console.print(f"{out}: weights in the public code's format", markup=False, soft_wrap=True)
+        console.out(f"{out}: weights in the public code's format")
 
 
 if __name__ == "__main__":

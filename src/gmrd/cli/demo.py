@@ -38,9 +38,7 @@ def main(cfg: DictConfig) -> None:
     out, seconds = Path(cfg.out), dict[str, float]()
     with stage("1. phantom volumes", seconds):
         folder = make_phantom(Path(cfg.data.root), n_cases=cfg.n_cases, seed=cfg.seed)
-        console.print(
-            f"{cfg.n_cases} cases with four organs in {folder}", markup=False, soft_wrap=True
-        )
+        console.out(f"{cfg.n_cases} cases with four organs in {folder}")
     with stage("2. one annotated scan, nothing trained", seconds):
         _show_matching(folder, cfg.data.classes, out / "found")
     with stage("3. supervoxels", seconds):
@@ -49,10 +47,8 @@ def main(cfg: DictConfig) -> None:
         train(cfg)
     for title, taken in seconds.items():
         console.print(f"{title:<45} {taken:6.1f} s")
-    console.print(
+    console.out(
         f"Results in {out.resolve()}: pictures, NIfTI predictions, scores.csv",
-        markup=False,
-        soft_wrap=True,
     )
 
 
@@ -74,10 +70,8 @@ def _show_matching(folder: Path, classes: Mapping[int, str], out: Path) -> None:
         estimate = f"estimated {100 * found.quality[name]:.0f}"
         console.print(f"{name:<14} Dice {100 * dice:5.1f} %  ({estimate})", markup=False)
     write_outputs(found, out)
-    console.print(
+    console.out(
         f"Took {found.seconds:.0f} s; label map, picture and page in {out}",
-        markup=False,
-        soft_wrap=True,
     )
 
 

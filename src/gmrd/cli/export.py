@@ -24,7 +24,7 @@ def main(cfg: DictConfig) -> None:
     report = writers[cfg.format](source, path)
     size = path.stat().st_size / 1e6
     # A path is neither markup nor broken across lines.
-    console.print(f"{path}: {size:.1f} MB. {report}", highlight=False, markup=False, soft_wrap=True)
+    console.out(f"{path}: {size:.1f} MB. {report}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def inspect(
     report(findings)
     if sheet is not None:
         contact_sheet(sheet, tiles(portraits), data.classes)
-        console.print(f"Contact sheet: {sheet}", highlight=False, markup=False, soft_wrap=True)
+        console.out(f"Contact sheet: {sheet}", highlight=False)
     return portraits, findings
 
 

@@ -54,11 +54,9 @@ def main(cfg: DictConfig) -> None:
     write_index(out / "index.html", records)
     if len(queries) > 1:
         console.print(end_table(records))
-        console.print(advice(records), markup=False, highlight=False, soft_wrap=True)
-    console.print(
+        console.out(advice(records), highlight=False)
+    console.out(
         f"Label maps, pictures, pages, index.html, summary.json: {out.resolve()}",
-        markup=False,
-        soft_wrap=True,
     )
     if any(record["status"] == "failed" for record in records):
         raise SystemExit(1)

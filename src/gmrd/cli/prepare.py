@@ -63,11 +63,9 @@ def main(cfg: DictConfig) -> None:
     data = read_description(plain(cfg.data))
     n_due = prepare(data, Path(cfg.source), n_jobs=cfg.n_jobs)
     done = f"prepared {n_due} cases" if n_due else "nothing to do: all cases are up to date"
-    console.print(
+    console.out(
         f"{data.name}: {done}. Data root: {data.root}",
         highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
 
 

@@ -80,7 +80,7 @@ def show(project: Project, state: State) -> None:
     from gmrd.predict.index import advice
 
     def say(*words: object) -> None:
-        console.print(*words, markup=False, highlight=False, soft_wrap=True)
+        console.out(*words, highlight=False)
 
     if state.drafts:
         console.print(end_table(state.drafts))

@@ -66,7 +66,7 @@ def make_all(cfg: DictConfig) -> list[Outcome]:
     position = {job.case_id: index for index, job in enumerate(jobs)}
     outcomes.sort(key=lambda outcome: position[outcome.case_id])
     console.print(summary(outcomes))
-    console.print(f"in {jobs[0].target.parent}", markup=False, soft_wrap=True)
+    console.out(f"in {jobs[0].target.parent}")
     if failures:
         raise InputError(f"{len(failures)} of {len(jobs)} volumes failed:\n" + "\n".join(failures))
     return outcomes

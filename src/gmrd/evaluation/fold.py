@@ -77,7 +77,7 @@ def score_fold(
     conditions = about(module, split, settings, taken)
     write_scores(scores, output_dir, about=conditions, decided_by=decided_by(module, split))
     console.print(rich_table(scores, ", ".join(f"{k} {v}" for k, v in conditions.items())))
-    console.print(f"Scores, pictures and predictions: {output_dir}", markup=False, soft_wrap=True)
+    console.out(f"Scores, pictures and predictions: {output_dir}")
     return _metrics(scores)
 
 

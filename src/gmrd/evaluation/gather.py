@@ -24,7 +24,7 @@ def gather(source: Path, out: Path, *, with_page: bool) -> None:
     result = cross_validate(runs)
     write_tables(result, out)
     console.print(rich_table(result))
-    console.print(f"Tables: {out}/table.md, .csv, .json", markup=False, soft_wrap=True)
+    console.out(f"Tables: {out}/table.md, .csv, .json")
     if with_page:
         try:
             panels = panels_of(runs)
@@ -33,7 +33,7 @@ def gather(source: Path, out: Path, *, with_page: bool) -> None:
             panels = {}
         figure = cases_figure(panels, result.title) if panels else None
         page = write_page(result, runs, figure, out)
-        console.print(f"Page: {page}", markup=False, soft_wrap=True)
+        console.out(f"Page: {page}")
 
 
 def compare(conditions: Mapping[str, Sequence[Path]], out: Path) -> None:
@@ -44,4 +44,4 @@ def compare(conditions: Mapping[str, Sequence[Path]], out: Path) -> None:
     }
     comparison.write_comparison(results, out)
     console.print(comparison.rich_table(results))
-    console.print(f"Comparison: {out}/comparison.md, .csv", markup=False, soft_wrap=True)
+    console.out(f"Comparison: {out}/comparison.md, .csv")

@@ -116,10 +116,8 @@ def run_jobs(
                     progress.advance(task)
                     if status != 0:
                         failed.append((job, status))
-                    progress.console.print(
+                    progress.console.out(
                         f"{'ok' if status == 0 else status}: {job.folder}",
-                        markup=False,
-                        soft_wrap=True,
                     )
             except KeyboardInterrupt:
                 pool.terminate()

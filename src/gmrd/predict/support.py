@@ -74,8 +74,8 @@ def label_names(
     """Label value to organ name; every support must contain every value.
 
     Raises:
-        InputError: a label map is empty or lacks a value, the background is named, or two values
-            have the same name.
+        InputError: a label map is empty or lacks a value, the background is named, a name is
+            blank, or two values have the same one.
     """
     present = [int(v) for v in np.unique(read[0][1]) if v != 0]
     if not present:
@@ -99,6 +99,8 @@ def _refuse_confusing(names: Mapping[int, str]) -> None:
         raise InputError("names is empty: name at least one label value, or leave names out")
     if 0 in names:
         raise InputError(f"names={dict(names)}: 0 is the background: name values from 1")
+    if blank := [value for value, name in names.items() if not str(name).strip()]:
+        raise InputError(f"names={dict(names)}: {blank[0]} has a blank name: give its organ's name")
     twice = [name for name, n in Counter(names.values()).items() if n > 1]
     if twice:
         raise InputError(

@@ -101,7 +101,7 @@ def show_sweep() -> None:
         return
     write_jobs(jobs, SweepLog.folder / "sweep.csv")
     console.print(jobs_table(jobs))
-    console.print(f"The sweep's folder: {SweepLog.folder}", markup=False, soft_wrap=True)
+    console.out(f"The sweep's folder: {SweepLog.folder}")
     conditions = scored_conditions(jobs)
     from gmrd.evaluation.gather import compare, gather  # slow; Hydra imports this file first
 

@@ -86,6 +86,7 @@ def test_interpolation_reproduces_a_line() -> None:
     ("shape", "spacing", "sizeless"),
     [
         ((36, 256, 256), (1.0, 1.0, 1.0), True),
+        ((256, 36, 256), (1.0, 1.0, 1.0), True),
         ((36, 256, 256), (1.0, 0.9, 0.9), False),
         ((35, 51, 35), (1.0, 1.0, 1.0), False),
         ((160, 240, 240), (1.0, 1.0, 1.0), False),

@@ -79,8 +79,8 @@ def is_sizeless(scan: Scan) -> bool:
     Conversions through arrays leave an identity matrix. True cubes of 1 mm come from isotropic
     acquisitions, with about as many slices as rows and columns.
     """
-    slices, *sides = scan.image.shape
-    return scan.spacing == (1.0, 1.0, 1.0) and 3 * slices <= max(sides)
+    shape = scan.image.shape  # slices are counted along any axis: arrays come in every order
+    return scan.spacing == (1.0, 1.0, 1.0) and 3 * min(shape) <= max(shape)
 
 
 @dataclass(frozen=True)

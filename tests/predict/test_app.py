@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -23,7 +24,9 @@ from helpers.ports import free_port, listens
 from helpers.scans import affine, ball, read, write
 
 pytest.importorskip("gradio", reason="the web page: install gmrd[app]")
-selenium = pytest.importorskip("selenium", reason="a browser test: pip install selenium")
+webdriver = pytest.importorskip("selenium.webdriver", reason="a browser test: install selenium")
+By = pytest.importorskip("selenium.webdriver.common.by").By
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 if not (CHROMIUM and DRIVER):
@@ -58,8 +61,6 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    from selenium import webdriver
-
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
@@ -79,9 +80,6 @@ def test_scans_are_paired_with_label_maps_by_name() -> None:
 
 
 def test_files_give_an_overlay_and_a_label_map(port: int, browser: object, phantom: Path) -> None:
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
-
     folder = phantom / "phantom_normalized"
     driver, wait = browser, WebDriverWait(browser, WAIT)
     driver.get(f"http://127.0.0.1:{port}")
@@ -127,49 +125,76 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     app.close()
 
 
-def test_a_painted_draft_becomes_a_support(page: str, browser: object, tmp_path: Path) -> None:
-    """A stroke of the brush changes what it covers and nothing else."""
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
+class Visitor:
+    """Somebody at the page: gives files, presses buttons, reads the table."""
 
-    driver, wait = browser, WebDriverWait(browser, WAIT)
-    image, label = tmp_path / "a.nii.gz", tmp_path / "a_seg.nii.gz"
-    write(image, ball(0)[0], affine())
-    write(label, ball(0)[1], affine())
-    queries = [tmp_path / f"scan_{number}.nii.gz" for number in (1, 2)]
-    for number, query in enumerate(queries, start=1):
-        write(query, ball(number)[0], affine())
-    driver.get(page)
+    def __init__(self, driver: Any, page: str) -> None:
+        self.driver, self.wait = driver, WebDriverWait(driver, WAIT)
+        driver.get(page)
 
-    def give(element: str, *files: Path) -> None:
-        box = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, f"#{element} input"))
+    def give(self, element: str, *files: Path) -> None:
+        box = self.wait.until(lambda d: d.find_element(By.CSS_SELECTOR, f"#{element} input"))
         box.send_keys("\n".join(map(str, files)))
-        wait.until(lambda d: all(f.stem[:5] in d.find_element(By.ID, element).text for f in files))
+        self.wait.until(
+            lambda d: all(f.stem[:5] in d.find_element(By.ID, element).text for f in files)
+        )
 
-    def says(words: str) -> bool:
-        return words in driver.find_element(By.ID, "table").text
+    def press(self, selector: str) -> None:
+        self.driver.find_element(By.CSS_SELECTOR, selector).click()
 
-    give("image", image)
-    give("label", label)
-    give("query", *queries)
-    driver.find_element(By.ID, "segment").click()
-    wait.until(lambda _: says("a.nii.gz with a_seg.nii.gz") and says("scan_2"))
+    def reads(self, *words: str) -> None:
+        """Wait until the table says so."""
+        table = self.driver.find_element(By.ID, "table")
+        self.wait.until(lambda _: all(w in table.text for w in words))
 
-    driver.find_element(By.CSS_SELECTOR, "#correct button").click()
+
+@pytest.fixture
+def visitor(page: str, browser: object, tmp_path: Path) -> Visitor:
+    """With drafts of two scans, ``scan_1`` and ``scan_2``, the first to correct."""
+    files = {"a.nii.gz": ball(0)[0], "a_seg.nii.gz": ball(0)[1]}
+    files |= {f"scan_{number}.nii.gz": ball(number)[0] for number in (1, 2)}
+    for name, array in files.items():
+        write(tmp_path / name, array, affine())
+    found = Visitor(browser, page)
+    found.give("image", tmp_path / "a.nii.gz")
+    found.give("label", tmp_path / "a_seg.nii.gz")
+    found.give("query", tmp_path / "scan_1.nii.gz", tmp_path / "scan_2.nii.gz")
+    found.press("#segment")
+    found.reads("a.nii.gz with a_seg.nii.gz", "scan_2")
+    found.press("#correct button")
+    return found
+
+
+def kept_annotation(folder: Path) -> np.ndarray:
+    """The one label map that was added as a support."""
+    (kept,) = folder.rglob("annotations/*.nii.gz")
+    return read(kept)[0]
+
+
+def test_a_painted_draft_becomes_a_support(visitor: Visitor, tmp_path: Path) -> None:
+    """A stroke of the brush changes what it covers and nothing else."""
+    driver = visitor.driver
     time.sleep(5)  # the editor makes its canvas anew and does not tell when all is drawn
     canvas = driver.find_element(By.CSS_SELECTOR, "#brush canvas")
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-    stroke = ActionChains(driver).move_to_element(canvas).click_and_hold()
+    stroke = webdriver.ActionChains(driver).move_to_element(canvas).click_and_hold()
     stroke.move_by_offset(40, 0).move_by_offset(0, 10).release().perform()
     time.sleep(1)
-    driver.find_element(By.ID, "add").click()
-    wait.until(lambda _: says("scan_1.nii.gz with scan_1.nii.gz"))
-    (kept,) = tmp_path.rglob("annotations/*.nii.gz")
-    found, draft = read(kept)[0], ball(1)[0] > 170
-    changed = np.argwhere(found != draft)
+    visitor.press("#add")
+    visitor.reads("scan_1.nii.gz with scan_1.nii.gz")
+    changed = np.argwhere(kept_annotation(tmp_path) != (ball(1)[0] > 170))
     assert 0 < len(changed) < 200, "a stroke changes what it covers, and nothing else"
     assert len({z for z, _, _ in changed.tolist()}) == 1
+
+
+def test_an_uploaded_label_map_becomes_a_support(visitor: Visitor, tmp_path: Path) -> None:
+    corrected = tmp_path / "elsewhere" / "corrected.nii.gz"
+    corrected.parent.mkdir()
+    write(corrected, np.roll(ball(1)[1], 2, axis=2), affine())
+    visitor.give("corrected", corrected)
+    visitor.press("#add")
+    visitor.reads("scan_1.nii.gz with scan_1.nii.gz")
+    assert (kept_annotation(tmp_path) == np.roll(ball(1)[1], 2, axis=2)).all()
 
 
 def test_it_listens_on_this_machine_alone(port: int) -> None:

@@ -57,6 +57,8 @@ def test_one_slice_has_features_and_is_refused_by_name(support: tuple[Path, Path
     assert predictor(thin).labels.shape == thin.image.shape
     with pytest.raises(InputError, match=r"^/scans/b\.nii: .*it is one slice of 5 mm"):
         predictor(Scan("b", image[5:6], affine(), source="/scans/b.nii"))
+    with pytest.raises(InputError, match=r"^/scans/b\.nii: it is 0\.\d+ mm long.*voxel size"):
+        predictor(Scan("b", image, affine((0.005, 0.002, 0.002)), source="/scans/b.nii"))
     flat = Scan("b", np.full_like(image, 7), affine(), source="/scans/b.nii")
     with pytest.raises(InputError, match=r"^/scans/b\.nii: every voxel is 7"):
         predictor(flat)

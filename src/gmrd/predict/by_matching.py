@@ -190,13 +190,19 @@ class MatchingMethod:
         """Refuse a query that cannot be divided into regions.
 
         Raises:
-            InputError: it is a single slice, or constant.
+            InputError: it is a single slice, smaller than a cell, or constant.
         """
         grid = self.frame.grid(scan)
         if grid.shape[0] < 2:
             raise InputError(
                 f"{scan.source or scan.name}: in the direction of the support's slices it is one "
                 f"slice of {grid.spacing[0]:.3g} mm, and matching needs two: give more of the scan"
+            )
+        longest = max(n * mm for n, mm in zip(scan.image.shape, scan.spacing, strict=True))
+        if longest < STRIDE * self.frame.pixel:
+            raise InputError(
+                f"{scan.source or scan.name}: it is {longest:.3g} mm long by its header, which is "
+                "too little to match: correct its voxel size"
             )
         if scan.image.min() == scan.image.max():
             raise InputError(
